@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: MIT
+"""The command ``resonanced``: run the service, check what this host allows, roll back."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from resonance_bpf import pins
+from resonance_bpf.errors import ProbeError
+from resonance_bpf.report import LoadReport
+from resonanced import config, link, logs
+from resonanced.errors import DaemonError
+from resonanced.privileges import Identity
+
+__all__ = ["main"]
+
+_EXAMPLES: Final = """\
+examples:
+  resonanced check                      what this kernel allows, and the tier
+  resonanced run                        measure and serve until Ctrl-C
+  resonanced run --for 15               the same for 15 seconds
+  resonanced run --backend bcc          one backend, or an error
+  resonanced rollback                   remove the pins of dead services
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; return the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        status: int = arguments.run(arguments)
+    except (DaemonError, ProbeError) as error:
+        sys.stderr.write(f"resonanced: {error}\n")
+        return error.exit_code if isinstance(error, DaemonError) else 1
+    return status
+
+
+class _Version(argparse.Action):
+    """Looks the release up only when asked: the keeper stays small."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib import metadata
+
+        sys.stdout.write(metadata.version("resonance-runtime") + "\n")
+        parser.exit()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="resonanced",
+        description="See how long tasks and sockets wait, per cgroup; change nothing.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the release and exit")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    run = verbs.add_parser("run", help="measure and serve until Ctrl-C")
+    _add_configuration(run)
+    run.add_argument("--for", dest="for_seconds", type=seconds, metavar="SECONDS", help="then end")
+    run.add_argument(
+        "--no-view", action="store_true", help="no live view, even on a terminal; log to stderr"
+    )
+    run.set_defaults(run=_run)
+    checks = verbs.add_parser("check", help="what this kernel allows, and the tier it would take")
+    _add_configuration(checks)
+    checks.add_argument("--output", choices=("text", "json"), default="text")
+    checks.set_defaults(run=_check)
+    rollback = verbs.add_parser("rollback", help="remove the pins of dead services")
+    _add_configuration(rollback)
+    rollback.add_argument("--output", choices=("text", "json"), default="text")
+    rollback.set_defaults(run=_rollback)
+    return parser
+
+
+def _add_configuration(parser: argparse.ArgumentParser) -> None:
+    default = f"instead of {config.DEFAULT_PATH}"
+    parser.add_argument("--config", type=Path, metavar="FILE", help=default)
+    parser.add_argument("--backend", choices=("auto", "core", "bcc", "none"))
+    parser.add_argument("--cgroup", action="append", metavar="GLOB", help="always give it a slot")
+    parser.add_argument("--port", type=int, help="of the metrics")
+    parser.add_argument("--runtime-directory", metavar="DIR", help="of the socket and the page")
+
+
+def seconds(text: str) -> float:
+    """Parse a positive, finite number of seconds; argparse names this function in its error."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError("must be a positive number of seconds")
+    return value
+
+
+def _settings(arguments: argparse.Namespace) -> config.Settings:
+    flags: dict[str, dict[str, Any]] = {}
+    for table, key, value in (
+        ("probes", "backend", arguments.backend),
+        ("signals", "cgroups", arguments.cgroup),
+        ("telemetry", "port", arguments.port),
+        ("service", "runtime_directory", arguments.runtime_directory),
+    ):
+        if value is not None:
+            flags.setdefault(table, {})[key] = value
+    return config.load(arguments.config, flags)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    # Here, so that `check` and `rollback` start without what only the service needs.
+    from resonanced.keeper import Inheritance, Keeper
+
+    settings = _settings(arguments)
+    logs.configure(settings.service.log_level)
+
+    def become_daemon(inheritance: Inheritance) -> int:
+        # One thread is enough for sums over 64 rows, and each costs memory. Read at import.
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"
+        from resonanced import service
+
+        return service.run(inheritance)
+
+    keeper = Keeper(
+        lambda: _settings(arguments),
+        become_daemon,
+        _announce,
+        view=None if arguments.no_view else _view(settings),
+        for_seconds=arguments.for_seconds,
+    )
+    return keeper.run()
+
+
+def _view(settings: config.Settings) -> list[str] | None:
+    """Return the command that shows the live view, if there is a terminal to show it on."""
+    command = Path(sys.executable).with_name("resonance")
+    if not (sys.stdin.isatty() and sys.stdout.isatty() and command.exists()):
+        return None
+    socket = Path(settings.service.runtime_directory) / settings.hints.socket
+    metrics = f"http://{settings.telemetry.address}:{settings.telemetry.port}/metrics"
+    note = f"q quits   metrics {metrics}   hints {socket}"
+    return [str(command), "top", "--socket", str(socket), "--note", note]
+
+
+def _announce(report: LoadReport, ready: link.Ready, identity: Identity) -> None:
+    attached = sum(program.attached for program in report.programs)
+    what = f"{attached} of {len(report.programs)} programs"
+    if report.backend == "none":
+        what = "no BPF: sums and means, no histograms"
+    lines = [
+        "resonanced: observe mode, nothing on this host is changed",
+        f"  backend  {report.backend}, tier {report.tier}, cgroups by {report.hierarchy}; {what}",
+        *(f"           not {refused.backend}: {refused.reason}" for refused in report.rejected),
+        *(
+            f"           without {program.name}: {program.reason}"
+            for program in report.programs
+            if not program.attached
+        ),
+        f"  metrics  {ready.metrics}",
+        f"  hints    {ready.hints}",
+        f"  user     {identity.user}, group {identity.group}"
+        + (" (there is no user resonance here)" if identity.is_fallback else ""),
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+def _rollback(arguments: argparse.Namespace) -> int:
+    settings = _settings(arguments)
+    removed, alive = pins.rollback(Path(settings.probes.bpffs_directory))
+    if arguments.output == "json":
+        rows = {"removed": [str(g.path) for g in removed], "alive": [g.pid for g in alive]}
+        sys.stdout.write(json.dumps(rows) + "\n")
+    else:
+        for generation in removed:
+            sys.stdout.write(f"removed {generation.path}\n")
+        for generation in alive:
+            sys.stdout.write(f"resonanced runs, pid {generation.pid}: stop it to remove its pins\n")
+        if not removed and not alive:
+            sys.stdout.write("nothing to remove\n")
+    return 1 if alive else 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from resonanced import check
+
+    text, status = check.report(_settings(arguments), arguments.output)
+    sys.stdout.write(text)
+    return status

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""The configuration: defaults < file < flags, every key checked before anything starts.
+
+Each room owns the record of its own table; this file gathers them. The manual is the
+example file, ``systemd/resonanced.toml``, which a test compares with these defaults.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from resonance_bpf.loader import Choice
+from resonanced.errors import ConfigError
+from resonanced.hints.settings import HintsSettings
+from resonanced.signals.settings import SignalsSettings
+from resonanced.telemetry.settings import TelemetrySettings
+
+__all__ = [
+    "DEFAULT_PATH",
+    "ProbesSettings",
+    "ServiceSettings",
+    "Settings",
+    "keys_that_need_a_restart",
+    "load",
+]
+
+DEFAULT_PATH: Final = Path("/etc/resonance/resonanced.toml")
+
+AbsolutePath = Annotated[str, msgspec.Meta(pattern="^/.")]
+
+
+class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The ``[service]`` table.
+
+    Attributes
+    ----------
+    runtime_directory : str
+        Where the hints socket and the shared page are made, and removed at the end.
+    user, group : str
+        Who the unprivileged part runs as. Where the default user does not exist,
+        ``nobody`` takes its place, and the service says so.
+    log_level : {"debug", "info", "warning", "error"}
+        Least severe line that is logged.
+    """
+
+    runtime_directory: AbsolutePath = "/run/resonance"
+    user: Annotated[str, msgspec.Meta(min_length=1)] = "resonance"
+    group: Annotated[str, msgspec.Meta(min_length=1)] = "resonance"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class ProbesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The ``[probes]`` table.
+
+    Attributes
+    ----------
+    backend : {"auto", "core", "bcc", "none"}
+        How to measure; ``auto`` takes the best that works and says which.
+    bpffs_directory : str
+        The BPF file system where maps and links are pinned.
+    """
+
+    backend: Choice = "auto"
+    bpffs_directory: AbsolutePath = "/sys/fs/bpf"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole configuration, one attribute per table."""
+
+    service: ServiceSettings = ServiceSettings()
+    probes: ProbesSettings = ProbesSettings()
+    signals: SignalsSettings = SignalsSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    hints: HintsSettings = HintsSettings()
+
+
+def load(path: Path | None, flags: dict[str, dict[str, Any]] | None = None) -> Settings:
+    """Read the configuration.
+
+    Parameters
+    ----------
+    path : Path or None
+        A file that must exist; ``None`` for the default one, which need not.
+    flags : dict, optional
+        Values from the command line, as nested tables; they win over the file.
+
+    Raises
+    ------
+    ConfigError
+        The file is missing, unreadable or not TOML; a key is unknown or out of range.
+    """
+    table = _read(path or DEFAULT_PATH, is_optional=path is None)
+    for name, values in (flags or {}).items():
+        if not isinstance(table.setdefault(name, {}), dict):
+            raise ConfigError(str(path or DEFAULT_PATH), name, "must be a table")
+        table[name] |= values
+    try:
+        return msgspec.convert(table, Settings)
+    except msgspec.ValidationError as error:
+        # msgspec ends its sentences with the key's path: "... - at `$.hints.page_hz`".
+        reason, _, key = str(error).partition(" - at `$.")
+        key = key.rstrip("`")
+        table_name, _, name = key.partition(".")
+        is_flag = name.partition("[")[0] in (flags or {}).get(table_name, {})
+        raise ConfigError("flag" if is_flag else str(path or DEFAULT_PATH), key, reason) from error
+
+
+def _read(path: Path, *, is_optional: bool) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError as error:
+        if is_optional:
+            return {}
+        raise ConfigError(str(path), "", "no such file") from error
+    except OSError as error:
+        raise ConfigError(str(path), "", error.strerror or str(error)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), "", f"not TOML: {error}") from error
+
+
+_RELOADED: Final = frozenset({"signals.cgroups", "service.log_level"})
+
+
+def keys_that_need_a_restart(old: Settings, new: Settings) -> list[str]:
+    """Return the dotted names of changed keys that a reload cannot put into force."""
+    before, after = msgspec.to_builtins(old), msgspec.to_builtins(new)
+    return [
+        f"{table}.{key}"
+        for table, values in after.items()
+        for key, value in values.items()
+        if before[table][key] != value and f"{table}.{key}" not in _RELOADED
+    ]

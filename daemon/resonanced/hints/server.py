@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: MIT
+"""Serves ``resonance.hints.v1`` on a Unix socket, with health and reflection.
+
+A publication costs nothing until somebody asks. Behind a reader that stops reading stand the
+few states that fill the HTTP/2 flow-control window its own side opened (64 KiB, unless it lets
+gRPC widen it) and one write buffer; they never become more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import Counter
+
+from resonance_api.hints.v1 import hints_pb2
+from resonance_bpf.report import LoadReport
+from resonanced.errors import StartError
+from resonanced.hints import requests
+from resonanced.hints.messages import Header, Publication
+from resonanced.hints.requests import RefusedError
+from resonanced.hints.settings import HintsSettings
+from resonanced.hints.socket import check_socket_path, socket_mode
+from resonanced.hints.streams import Board
+from resonanced.model import Resolution, ResolveSubject, Snapshot
+
+__all__ = ["HintServer"]
+
+REQUESTS: Final = Counter(
+    "resonance_hint_requests_total",
+    "Requests by outcome; a Watch counts when it ends",
+    ["method", "code"],
+)
+for _method in ("Get", "Watch", "Resolve"):
+    for _code in ("OK", "CANCELLED", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "UNAVAILABLE"):
+        REQUESTS.labels(_method, _code)
+
+SERVICE: Final = "resonance.hints.v1.Hints"
+SOCKET_MODE: Final = 0o660
+
+_STOP_SECONDS: Final = 0.5
+"""What streams get to end by themselves."""
+_OTHER_CALLS: Final = 256
+"""Calls served at once beside the streams: Get, Resolve, health, reflection."""
+_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", 16 * 1024),  # 64 patterns of 250 bytes
+    ("grpc.max_metadata_size", 8 * 1024),
+    ("grpc.max_concurrent_streams", 100),  # per connection
+    ("grpc.http2.bdp_probe", 0),  # keeps the flow-control window at 64 KiB
+    ("grpc.keepalive_time_ms", 30_000),  # a stopped process is no reader
+    ("grpc.keepalive_timeout_ms", 10_000),
+)
+
+_R = TypeVar("_R")
+_Context = grpc.aio.ServicerContext[bytes, bytes]
+_Handler = Callable[[bytes, _Context], Awaitable[_R]]
+
+
+class HintServer:
+    """The gRPC service; lives in the daemon's event loop.
+
+    Parameters
+    ----------
+    settings : HintsSettings
+    directory : pathlib.Path
+        Where the socket is made.
+    report : LoadReport
+        The backend in force.
+    resolve : callable
+        Finds the cgroup of an endpoint or process.
+    percentile_window_seconds : float
+        Span of the percentiles in the snapshots.
+    """
+
+    def __init__(
+        self,
+        settings: HintsSettings,
+        directory: Path,
+        report: LoadReport,
+        resolve: Callable[[ResolveSubject], Resolution],
+        percentile_window_seconds: float,
+    ) -> None:
+        self.path = (directory / settings.socket).absolute()
+        self._settings = settings
+        self._resolve = resolve
+        self._header = Header(
+            instance=secrets.randbits(64),
+            valid_for_seconds=settings.valid_for_seconds,
+            percentile_window_seconds=percentile_window_seconds,
+            backend=report.backend,
+            tier=report.tier,
+            hierarchy=report.hierarchy,
+        )
+        self._board = Board(settings.heartbeat_seconds)
+        self._health = health.aio.HealthServicer()
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> None:
+        """Bind the socket and serve.
+
+        Raises
+        ------
+        StartError
+            The path cannot be had.
+        """
+        check_socket_path(self.path)
+        server = grpc.aio.server(
+            options=_OPTIONS, maximum_concurrent_rpcs=self._settings.max_streams + _OTHER_CALLS
+        )
+        server.add_generic_rpc_handlers((self._handlers(),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server)
+        for service in ("", SERVICE):
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        try:
+            with socket_mode(SOCKET_MODE):
+                server.add_insecure_port(f"unix:{self.path}")
+        except RuntimeError as error:
+            raise StartError(str(self.path), "cannot bind the socket", str(error)) from error
+        await server.start()
+        self._server = server
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Make a snapshot the state that readers get."""
+        self._board.put(Publication(snapshot, self._header))
+
+    async def stop(self) -> None:
+        """End the streams, refuse new requests, remove the socket."""
+        if self._server is None:
+            return
+        self._board.close()
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(_STOP_SECONDS)
+        self._server = None
+        self.path.unlink(missing_ok=True)
+
+    def _handlers(self) -> grpc.GenericRpcHandler:
+        unary, stream = grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler
+        handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+            "Get": unary(_counted("Get", self._get)),
+            "Resolve": unary(_counted("Resolve", self._resolve_subject)),
+            "Watch": stream(_counted("Watch", self._watch)),
+        }
+        return grpc.method_handlers_generic_handler(SERVICE, handlers)
+
+    async def _get(self, payload: bytes, _context: _Context) -> bytes:
+        question = requests.question(requests.parse(hints_pb2.GetRequest, payload))
+        latest = self._board.latest
+        if latest is None:
+            raise RefusedError("nothing is measured yet", grpc.StatusCode.UNAVAILABLE)
+        head = hints_pb2.GetResponse(state=latest.head())
+        return latest.answer(question) + head.SerializeToString()
+
+    async def _resolve_subject(self, payload: bytes, _context: _Context) -> bytes:
+        subject = requests.subject(requests.parse(hints_pb2.ResolveRequest, payload))
+        resolution = self._resolve(subject)
+        slot = resolution.slot
+        return hints_pb2.ResolveResponse(
+            is_known=resolution.is_known,
+            reason=resolution.reason,
+            cgroup=resolution.cgroup,
+            cgroup_id=resolution.cgroup_id,
+            slot=slot.index if slot else 0,
+            slot_generation=slot.generation if slot else 0,
+        ).SerializeToString()
+
+    async def _watch(self, payload: bytes, context: _Context) -> None:
+        request = requests.parse(hints_pb2.WatchRequest, payload)
+        question, interval = requests.question(request), requests.interval_seconds(request)
+        if self._board.streams >= self._settings.max_streams:
+            reason = f"{self._board.streams} streams are served; max_streams allows no more"
+            raise RefusedError(reason, grpc.StatusCode.RESOURCE_EXHAUSTED)
+        await self._board.follow(question, interval, context.write)
+        raise RefusedError("the daemon is stopping", grpc.StatusCode.UNAVAILABLE)
+
+
+def _counted(method: str, handler: _Handler[_R]) -> _Handler[_R]:
+    """Wrap a handler so that its outcome is counted and a refusal becomes a status."""
+
+    async def answer(payload: bytes, context: _Context) -> _R:
+        try:
+            response = await handler(payload, context)
+        except RefusedError as refused:
+            REQUESTS.labels(method, refused.code.name).inc()
+            await context.abort(refused.code, refused.reason)
+        except asyncio.CancelledError:
+            REQUESTS.labels(method, grpc.StatusCode.CANCELLED.name).inc()
+            raise
+        REQUESTS.labels(method, grpc.StatusCode.OK.name).inc()
+        return response
+
+    return answer

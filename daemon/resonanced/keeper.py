@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: MIT
+"""The privileged parent: loads the probes, starts the daemon, and takes everything back.
+
+It is small on purpose: no numpy, no gRPC, nothing of what a client sent. After the start it
+can write to one kernel object, the slot table, and it removes pins, socket and page when
+the daemon ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from resonance_bpf import loader, pins, syscalls
+from resonance_bpf.catalogue import MAPS, PROGRAMS
+from resonance_bpf.hierarchy import CgroupHierarchy, find_hierarchy, path_of_task
+from resonance_bpf.report import LoadReport, LoadRequest
+from resonance_bpf.slot_table import SlotTable
+from resonanced import config, link, privileges, runtime
+from resonanced.config import Settings
+from resonanced.errors import ConfigError, RefusedError, StartError
+
+__all__ = ["Inheritance", "Keeper", "possible_cpus"]
+
+_log = logging.getLogger("resonanced.keeper")
+_MAX_BYTES: Final = 1 << 16
+_STOP_SECONDS: Final = 1.5
+"""What the daemon gets to end by itself, so that all is over within two seconds."""
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """What the daemon process is given; all it will ever hold of the kernel.
+
+    Attributes
+    ----------
+    descriptors : dict of str to int
+        Open descriptors of the frozen output maps, by name; empty without BPF.
+    requests, orders : socket
+        Its ends of the two links to the keeper.
+    """
+
+    settings: Settings
+    identity: privileges.Identity
+    report: LoadReport
+    hierarchy: CgroupHierarchy
+    cpus: int
+    descriptors: dict[str, int]
+    requests: socket.socket
+    orders: socket.socket
+
+
+def possible_cpus(path: Path = Path("/sys/devices/system/cpu/possible")) -> int:
+    """Return how many CPUs the kernel may ever have; its arrays are that long."""
+    last = path.read_text().strip().rpartition(",")[2].rpartition("-")[2]
+    return int(last) + 1
+
+
+class Keeper:
+    """One run of the service, from load to rollback.
+
+    Parameters
+    ----------
+    read_settings : callable
+        Returns the configuration; called again at SIGHUP.
+    run_daemon : callable
+        Becomes the daemon; called in the forked child, returns its exit status.
+    announce : callable
+        Told the report and where the daemon serves, once it does.
+    view : list of str or None
+        A command to show on the terminal; when it ends, so does the service.
+    for_seconds : float or None
+        End after this long; ``None`` for never.
+    """
+
+    def __init__(
+        self,
+        read_settings: Callable[[], Settings],
+        run_daemon: Callable[[Inheritance], int],
+        announce: Callable[[LoadReport, link.Ready, privileges.Identity], None],
+        *,
+        view: list[str] | None = None,
+        for_seconds: float | None = None,
+    ) -> None:
+        self._read_settings = read_settings
+        self._run_daemon = run_daemon
+        self._announce = announce
+        self._view = view
+        self._for_seconds = for_seconds
+        self._settings = read_settings()
+        self._children: dict[int, str] = {}
+        self._programs: dict[str, int] = {}
+        self._table: SlotTable | None = None
+        self._stop_at: float | None = None
+        self._status: int | None = None
+
+    def run(self) -> int:
+        """Run the service until it is told to end; return its exit status.
+
+        Raises
+        ------
+        StartError, ProbeError
+            It cannot start; everything done so far is taken back.
+        """
+        if os.geteuid() != 0:
+            raise StartError("not root", "only root may load probes", "run it with sudo")
+        identity = privileges.find_identity(self._settings.service)
+        with ExitStack() as stack:
+            directory = stack.enter_context(runtime.directory(self._settings.service, identity))
+            if self._view:
+                stack.enter_context(runtime.held_back_log(directory / "resonanced.log"))
+            wakeup = stack.enter_context(_signal_wakeup())
+            report = self._load(stack)
+            requests, orders = self._start_daemon(stack, report, identity)
+            # Last in, first out: the daemon ends before its sockets and pins go.
+            stack.callback(self._end_children)
+            privileges.keep_only(privileges.KEEPER_CAPABILITIES)
+            return self._serve(requests, orders, wakeup, report, identity)
+
+    def _load(self, stack: ExitStack) -> LoadReport:
+        settings = self._settings.probes
+        self._hierarchy = hierarchy = find_hierarchy()
+        bpffs = Path(settings.bpffs_directory)
+        own_path = path_of_task(Path("/proc/self"), hierarchy)
+        own_directory = hierarchy.directory(own_path) if own_path and hierarchy.is_whole else None
+        request = LoadRequest(
+            directory="",
+            possible_cpus=possible_cpus(),
+            hierarchy=hierarchy.name,
+            root_cgroup_id=hierarchy.root_cgroup_id,
+            own_cgroup_id=own_directory.stat().st_ino if own_directory else 0,
+        )
+        if settings.backend != "none":
+            pins.ensure_bpffs(bpffs)
+            removed, _ = pins.rollback(bpffs)
+            for generation in removed:
+                _log.warning("stale_pins_removed directory=%s", generation.path)
+            generation = pins.create(bpffs)
+            stack.callback(pins.remove, generation)
+            request = msgspec.structs.replace(request, directory=str(generation.path))
+        report = loader.choose(settings.backend, request)
+        if report.loader_pid:
+            self._children[report.loader_pid] = "loader"
+        return report
+
+    def _start_daemon(
+        self, stack: ExitStack, report: LoadReport, identity: privileges.Identity
+    ) -> tuple[socket.socket, socket.socket]:
+        requests, daemon_requests = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        orders, daemon_orders = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        outputs: dict[str, int] = {}
+        if report.backend != "none":
+            outputs = {
+                name: syscalls.object_get(f"{report.directory}/map_{name}")
+                for name, spec in MAPS.items()
+                if spec.is_output and name in report.map_bytes
+            }
+        pid = os.fork()
+        if pid == 0:
+            _reset_signals()
+            requests.close()
+            orders.close()
+            inheritance = Inheritance(
+                settings=self._settings,
+                identity=identity,
+                report=report,
+                hierarchy=self._hierarchy,
+                cpus=possible_cpus(),
+                descriptors=outputs,
+                requests=daemon_requests,
+                orders=daemon_orders,
+            )
+            os._exit(self._run_daemon(inheritance))
+        self._children[pid] = "daemon"
+        daemon_requests.close()
+        daemon_orders.close()
+        for descriptor in outputs.values():
+            os.close(descriptor)
+        if report.backend != "none":
+            self._table = SlotTable(syscalls.object_get(f"{report.directory}/map_cgroup_slots"))
+            self._programs = {
+                program.name: syscalls.object_get(f"{report.directory}/prog_{program.name}")
+                for program in PROGRAMS
+                if os.path.exists(f"{report.directory}/prog_{program.name}")
+            }
+        stack.callback(requests.close)
+        stack.callback(orders.close)
+        return requests, orders
+
+    def _serve(
+        self,
+        requests: socket.socket,
+        orders: socket.socket,
+        wakeup: socket.socket,
+        report: LoadReport,
+        identity: privileges.Identity,
+    ) -> int:
+        with selectors.DefaultSelector() as selector:
+            selector.register(requests, selectors.EVENT_READ)
+            selector.register(wakeup, selectors.EVENT_READ)
+            while self._status is None:
+                left = None if self._stop_at is None else self._stop_at - time.monotonic()
+                if left is not None and left <= 0:
+                    return 0
+                ready = {key.fileobj for key, _ in selector.select(left)}
+                if wakeup in ready:
+                    self._take_signals(wakeup.recv(_MAX_BYTES), orders)
+                if requests in ready:
+                    raw = requests.recv(_MAX_BYTES)
+                    if raw:
+                        answer = self._answer(link.decode_request(raw), report, identity)
+                        if answer:
+                            requests.send(msgspec.json.encode(answer))
+                    else:
+                        selector.unregister(requests)
+        return self._status
+
+    def _answer(
+        self, request: link.Request, report: LoadReport, identity: privileges.Identity
+    ) -> link.Answer | None:
+        match request:
+            case link.Assign(slot=slot, cgroup_id=cgroup_id):
+                is_done = self._table is not None and self._table.assign(slot, cgroup_id)
+                return link.Answer(is_done=is_done)
+            case link.Release(cgroup_id=cgroup_id):
+                if self._table:
+                    self._table.release(cgroup_id)
+                return None
+            case link.Misses():
+                read = syscalls.program_recursion_misses
+                return link.Answer(misses={name: read(fd) for name, fd in self._programs.items()})
+            case link.Ready():
+                self._announce(report, request, identity)
+                if self._for_seconds is not None:
+                    self._stop_at = time.monotonic() + self._for_seconds
+                if self._view:
+                    self._children[subprocess.Popen(self._view).pid] = "view"
+                return link.Answer()
+            case link.Failed(reason=reason, exit_code=exit_code):
+                raise RefusedError(reason, exit_code)
+
+    def _take_signals(self, numbers: bytes, orders: socket.socket) -> None:
+        for number in numbers:
+            if number in (signal.SIGTERM, signal.SIGINT):
+                self._status = 0
+            elif number == signal.SIGHUP:
+                self._reload(orders)
+            elif number == signal.SIGCHLD:
+                self._reap()
+
+    def _reap(self) -> None:
+        for pid in list(self._children):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if not ended:
+                continue
+            role, code = self._children.pop(pid), os.waitstatus_to_exitcode(status)
+            if role == "view":
+                self._status = 0
+            elif self._status is None:
+                _log.error("child_ended role=%s status=%d", role, code)
+                self._status = 1
+
+    def _reload(self, orders: socket.socket) -> None:
+        """Hand new settings to the daemon; a bad file changes nothing and is counted there."""
+        try:
+            settings, refused = self._read_settings(), ""
+        except ConfigError as error:
+            settings, refused = self._settings, str(error)
+        restart = config.keys_that_need_a_restart(self._settings, settings)
+        order = link.Reload(settings=settings, refused=refused, needs_restart=restart)
+        orders.send(msgspec.json.encode(order))
+
+    def _end_children(self) -> None:
+        deadline = time.monotonic() + _STOP_SECONDS
+        for pid in self._children:
+            os.kill(pid, signal.SIGTERM)
+        while self._children and time.monotonic() < deadline:
+            for pid in list(self._children):
+                if os.waitpid(pid, os.WNOHANG)[0]:
+                    del self._children[pid]
+            time.sleep(0.01)
+        for pid, role in self._children.items():
+            _log.warning("child_killed role=%s reason=%s", role, "it did not end in time")
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        self._children.clear()
+
+
+@contextmanager
+def _signal_wakeup() -> Generator[socket.socket]:
+    """Turn signals into readable bytes, so that one loop waits for everything."""
+    read, write = socket.socketpair()
+    read.setblocking(False)
+    write.setblocking(False)
+    before = {number: signal.signal(number, _wake) for number in _SIGNALS}
+    signal.set_wakeup_fd(write.fileno())
+    try:
+        yield read
+    finally:
+        signal.set_wakeup_fd(-1)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        read.close()
+        write.close()
+
+
+def _wake(_number: int, _frame: object) -> None:
+    """Do nothing: the interpreter has written the number where the loop waits."""
+
+
+def _reset_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_DFL)

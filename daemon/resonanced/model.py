@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: MIT
+"""The records the rooms of the daemon speak in; nothing here does anything.
+
+``signals`` makes a `Snapshot` at each tick, ``service`` hands it to ``telemetry`` and
+``hints``. Arrays are read-only and never reused: a record, once handed out, stays true.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "Distribution",
+    "Endpoint",
+    "Overhead",
+    "Resolution",
+    "ResolveSubject",
+    "Slot",
+    "Snapshot",
+    "UInts",
+]
+
+UInts = npt.NDArray[np.uint64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Who owns a slot now.
+
+    Attributes
+    ----------
+    index : int
+        Row in every per-slot array; 0 is what no other slot covers.
+    generation : int
+        Counts the owners of this slot since the daemon started, from 1.
+    cgroup : str
+        Path below the hierarchy's root, ``/`` for the root itself, ``other`` for slot 0.
+    cgroup_id : int
+        Inode of the cgroup's directory; 0 for slot 0.
+    is_configured : bool
+        Chosen by a pattern of the operator, so never given to a busier cgroup.
+    """
+
+    index: int
+    generation: int
+    cgroup: str
+    cgroup_id: int
+    is_configured: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Waits of one kind per slot.
+
+    Attributes
+    ----------
+    count, sum_ns : (SLOTS,) uint64
+        Events and their waits in ns since the slot's present owner took it.
+    buckets : (SLOTS, BUCKETS) uint64 or None
+        Events per bucket of ``resonance_bpf.layouts.BUCKET_UPPER_NS`` over the same time;
+        ``None`` in the tier without BPF, which knows sums only.
+    recent : (SLOTS, BUCKETS) uint64 or None
+        The same over the last ``percentile_window_seconds``.
+    """
+
+    count: UInts
+    sum_ns: UInts
+    buckets: UInts | None
+    recent: UInts | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """What we cost, and what we could not see, since the probes were attached.
+
+    Attributes
+    ----------
+    runs, run_seconds : dict of str to int, float
+        Per program: executions, and their time scaled up from the sampled ones.
+    missed : dict of str to int
+        Per program: executions the kernel skipped (recursion).
+    unassigned_events, baseline_collisions, negative_waits, saturations : int
+        Events of cgroups without a slot; waits measured from the last segment only because
+        two tasks share a baseline cell; waits a clock step made negative (counted as 0);
+        waits beyond the last bucket.
+    map_bytes : dict of str to int
+        Per map, in the kernel.
+    slot_refusals : int
+        Slot assignments the kernel's table had no cell for.
+    unplaced_configured : int
+        Cgroups matched by a pattern that have no slot now.
+    skipped_cgroups : int
+        Directories the last walk of the cgroup tree left out.
+    hidden : int
+        In the tier without BPF: tasks and surfaces that could not be read.
+    """
+
+    runs: dict[str, int]
+    run_seconds: dict[str, float]
+    missed: dict[str, int]
+    unassigned_events: int
+    baseline_collisions: int
+    negative_waits: int
+    saturations: int
+    map_bytes: dict[str, int]
+    slot_refusals: int = 0
+    unplaced_configured: int = 0
+    skipped_cgroups: int = 0
+    hidden: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that is known at one tick.
+
+    Attributes
+    ----------
+    monotonic_ns : int
+        CLOCK_MONOTONIC when the maps were read.
+    unix_seconds : float
+        The same instant for people.
+    sequence : int
+        Counts snapshots since the daemon started, from 1.
+    slots : tuple of Slot
+        Assigned slots in order of index, slot 0 first.
+    pressure : (SLOTS,) float64
+        Mean number of a cgroup's tasks that are runnable but waiting for a CPU, cut at 1:
+        the share of time somebody waits, while waits do not overlap. NaN where not known.
+    runqueue, sockets
+        Waits for a CPU; waits of sockets by kind (srtt, connect, receive), empty where the
+        socket programs are not attached.
+    retransmits : (SLOTS,) uint64
+        TCP segments sent again, per slot.
+    cpu_count, cpu_sum_ns : (cpus,) uint64
+        Run-queue waits per CPU over all slots, since the probes were attached.
+    class_count, class_sum_ns : (classes,) uint64
+        The same per scheduling class, in the order of ``SCHEDULING_CLASSES``.
+    overhead : Overhead
+        Refreshed once a second.
+    """
+
+    monotonic_ns: int
+    unix_seconds: float
+    sequence: int
+    slots: tuple[Slot, ...]
+    pressure: Floats
+    runqueue: Distribution
+    sockets: dict[Literal["srtt", "connect", "receive"], Distribution]
+    retransmits: UInts
+    cpu_count: UInts
+    cpu_sum_ns: UInts
+    class_count: UInts
+    class_sum_ns: UInts
+    overhead: Overhead = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A TCP endpoint of this host; an empty `host` means any of its addresses."""
+
+    host: str
+    port: int
+
+
+ResolveSubject = Endpoint | int
+"""What can be resolved: an endpoint, or the id of a process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """Where an endpoint or process belongs; `reason` says why when it is not known."""
+
+    is_known: bool
+    reason: str = ""
+    slot: Slot | None = None
+    cgroup: str = ""
+    cgroup_id: int = 0

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: MIT
+"""Who the daemon becomes, and the way there without return."""
+
+from __future__ import annotations
+
+import ctypes
+import grp
+import os
+import pwd
+import signal
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from resonanced.config import ServiceSettings
+from resonanced.errors import StartError
+
+__all__ = ["KEEPER_CAPABILITIES", "Identity", "drop", "find_identity", "keep_only"]
+
+KEEPER_CAPABILITIES: Final = ("CAP_DAC_OVERRIDE", "CAP_KILL", "CAP_BPF")
+"""To remove what the daemon made, to end it, and to read the programs' statistics."""
+_CAPABILITY_BITS: Final = {"CAP_DAC_OVERRIDE": 1, "CAP_KILL": 5, "CAP_BPF": 39}
+_CAPABILITY_VERSION_3: Final = 0x2008_0522
+
+_SETS: Final = struct.Struct("=6I")
+"""Effective, permitted, inheritable; low words, then high words."""
+_FALLBACK_USER: Final = "nobody"
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_NO_NEW_PRIVS: Final = 38
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A user and group of this host.
+
+    Attributes
+    ----------
+    user, group : str
+        Their names.
+    uid, gid : int
+        Their numbers.
+    is_fallback : bool
+        True when the default user does not exist here and ``nobody`` takes its place.
+    """
+
+    user: str
+    group: str
+    uid: int
+    gid: int
+    is_fallback: bool
+
+
+def find_identity(settings: ServiceSettings) -> Identity:
+    """Look up whom the daemon runs as.
+
+    Raises
+    ------
+    StartError
+        A user or group was configured that does not exist.
+    """
+    try:
+        user, is_fallback = pwd.getpwnam(settings.user), False
+    except KeyError as error:
+        if settings.user != ServiceSettings().user:
+            hint = f"create it, or set service.user ({settings.user!r}) to one that exists"
+            raise StartError(settings.user, "no such user", hint) from error
+        user, is_fallback = pwd.getpwnam(_FALLBACK_USER), True
+    try:
+        group = grp.getgrnam(settings.group)
+    except KeyError as error:
+        if settings.group != ServiceSettings().group:
+            hint = f"create it, or set service.group ({settings.group!r}) to one that exists"
+            raise StartError(settings.group, "no such group", hint) from error
+        group = grp.getgrgid(user.pw_gid)
+    return Identity(user.pw_name, group.gr_name, user.pw_uid, group.gr_gid, is_fallback)
+
+
+def drop(identity: Identity) -> None:
+    """Become that user, without any capability, for good; end when the parent ends.
+
+    Leaving uid 0 clears every capability set (capabilities(7)); ``no_new_privs`` keeps a
+    set-uid program from bringing them back.
+    """
+    libc = ctypes.CDLL(None)
+    os.setgroups([])
+    os.setresgid(identity.gid, identity.gid, identity.gid)
+    os.setresuid(identity.uid, identity.uid, identity.uid)
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    # After the change of user, which clears it.
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def keep_only(names: tuple[str, ...]) -> None:
+    """Give up every capability but these (capset(2), version 3).
+
+    Those that were not there to begin with are not asked for.
+
+    Raises
+    ------
+    OSError
+        The kernel refused.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    now = ctypes.create_string_buffer(24)
+    if libc.capget(header, now):
+        raise OSError(ctypes.get_errno(), "capget")
+    effective_low, permitted_low, _, effective_high, permitted_high, _ = _SETS.unpack(now.raw)
+    wanted = sum(1 << _CAPABILITY_BITS[name] for name in names)
+    low, high = wanted & 0xFFFF_FFFF, wanted >> 32
+    kept = _SETS.pack(
+        effective_low & low, permitted_low & low, 0, effective_high & high, permitted_high & high, 0
+    )
+    if libc.capset(header, kept):
+        raise OSError(ctypes.get_errno(), "capset")

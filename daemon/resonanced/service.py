@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: MIT
+"""The unprivileged daemon: joins the rooms and states their order, once.
+
+Signals make a snapshot at each tick, which goes to telemetry and to hints; while somebody
+reads the shared page, it is written between ticks too. One event loop does it all; metrics
+are served by threads that only read the last snapshot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from prometheus_client import Counter
+
+from resonance_bpf.backends.none import Sampler
+from resonance_bpf.reader import Maps, open_maps
+from resonanced import link, logs, privileges
+from resonanced.errors import DaemonError
+from resonanced.hints.page import PageWriter
+from resonanced.hints.server import HintServer
+from resonanced.keeper import Inheritance
+from resonanced.model import Resolution, ResolveSubject, Snapshot
+from resonanced.notify import notify, watchdog_seconds
+from resonanced.signals.reading import Signals, Source
+from resonanced.signals.resolve import Resolver
+from resonanced.telemetry.server import Telemetry
+
+__all__ = ["run"]
+
+_log = logging.getLogger(__name__)
+_MAX_BYTES: Final = 1 << 16
+_RELOADS = Counter("resonance_reloads", "Reloads of the configuration, by outcome", ["outcome"])
+for _outcome in ("applied", "refused", "needs_restart"):
+    _RELOADS.labels(_outcome)
+
+
+def run(inheritance: Inheritance) -> int:
+    """Become the daemon; everything it needs has been imported as root, nothing is served yet.
+
+    Returns
+    -------
+    int
+        Exit status.
+    """
+    privileges.drop(inheritance.identity)
+    keeper = link.KeeperLink(inheritance.requests)
+    try:
+        asyncio.run(_Daemon(inheritance, keeper).serve())
+    except DaemonError as error:
+        _log.error("daemon_failed reason=%r", str(error))
+        keeper.tell(link.Failed(reason=str(error), exit_code=error.exit_code))
+        return error.exit_code
+    return 0
+
+
+class _Daemon:
+    """The rooms, and the loop that turns them."""
+
+    def __init__(self, inheritance: Inheritance, keeper: link.KeeperLink) -> None:
+        self._settings = settings = inheritance.settings
+        self._keeper = keeper
+        self._orders = inheritance.orders
+        report = inheritance.report
+        directory = Path(settings.service.runtime_directory)
+        maps, source = _measurements(inheritance, keeper)
+        self._signals = Signals(
+            settings.signals, maps, inheritance.hierarchy, source, report.map_bytes
+        )
+        self._resolver = Resolver(inheritance.hierarchy, maps.listeners)
+        self._telemetry = Telemetry(settings.telemetry, report, settings.signals.interval_seconds)
+        self._page = PageWriter(
+            (directory / settings.hints.socket).with_suffix(".page"),
+            settings.hints,
+            report.hierarchy,
+        )
+        self._hints = HintServer(
+            settings.hints,
+            directory,
+            report,
+            self._resolve,
+            settings.signals.percentile_window_seconds,
+        )
+        self._stopped = asyncio.Event()
+        watchdog = watchdog_seconds()
+        self._watchdog_seconds = watchdog / 2 if watchdog else None
+        self._fed_at = 0.0
+
+    async def serve(self) -> None:
+        """Serve until a signal or the keeper's end.
+
+        Raises
+        ------
+        DaemonError
+            A port or socket cannot be had, or the keeper is gone.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopped.set)
+        loop.add_reader(self._orders, self._take_order)
+        try:
+            self._telemetry.start()
+            await self._hints.start()
+            self._publish(self._tick())
+            self._keeper.ask(
+                link.Ready(metrics=self._telemetry.url, hints=f"unix://{self._hints.path}")
+            )
+            notify("READY=1")
+            # What exists now lives as long as we do: no need to trace it ever again.
+            gc.collect()
+            gc.freeze()
+            await self._turn()
+        finally:
+            notify("STOPPING=1")
+            self._page.close()
+            await self._hints.stop()
+            self._telemetry.stop()
+
+    async def _turn(self) -> None:
+        """Tick at the set interval; between ticks, write the page while somebody reads it."""
+        tick_seconds = self._settings.signals.interval_seconds
+        page_seconds = 1.0 / self._settings.hints.page_hz
+        has_readers = False
+        now = next_tick = time.monotonic()
+        while not self._stopped.is_set():
+            if now >= next_tick:
+                snapshot = self._tick()
+                self._publish(snapshot)
+                has_readers = self._page.has_readers()
+                # A late tick is not made up for: the next one reads all there is.
+                next_tick = max(next_tick + tick_seconds, now)
+            elif has_readers:
+                monotonic_ns = time.monotonic_ns()
+                pressure = self._signals.pressure(monotonic_ns)
+                self._page.write(monotonic_ns, self._signals.slots, pressure)
+            until_tick = next_tick - time.monotonic()
+            await self._sleep(min(until_tick, page_seconds) if has_readers else until_tick)
+            now = time.monotonic()
+
+    async def _sleep(self, seconds: float) -> None:
+        await asyncio.sleep(max(seconds, 0.0))
+
+    def _tick(self) -> Snapshot:
+        started = time.monotonic()
+        snapshot = self._signals.tick(time.monotonic_ns())
+        self._telemetry.tick_finished(time.monotonic() - started)
+        return snapshot
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        self._telemetry.publish(snapshot)
+        self._hints.publish(snapshot)
+        self._page.write(snapshot.monotonic_ns, snapshot.slots, snapshot.pressure)
+        self._feed_watchdog(snapshot.monotonic_ns / 1e9)
+
+    def _feed_watchdog(self, now: float) -> None:
+        if self._watchdog_seconds and now - self._fed_at >= self._watchdog_seconds:
+            self._fed_at = now
+            notify("WATCHDOG=1")
+
+    def _resolve(self, subject: ResolveSubject) -> Resolution:
+        return self._resolver.resolve(subject, self._signals.slots)
+
+    def _take_order(self) -> None:
+        raw = self._orders.recv(_MAX_BYTES)
+        if not raw:
+            # Nobody is left to take our pins back; the next start does.
+            asyncio.get_running_loop().remove_reader(self._orders)
+            _log.error("keeper_gone")
+            self._stopped.set()
+            return
+        order = msgspec.json.decode(raw, type=link.Reload)
+        if order.refused:
+            _RELOADS.labels("refused").inc()
+            _log.warning("reload_refused reason=%r", order.refused)
+            return
+        self._signals.configure(order.settings.signals)
+        logs.set_level(order.settings.service.log_level)
+        _RELOADS.labels("needs_restart" if order.needs_restart else "applied").inc()
+        _log.warning("reloaded needs_restart=%s", ",".join(order.needs_restart) or "none")
+
+
+def _measurements(inheritance: Inheritance, keeper: link.KeeperLink) -> tuple[Maps, Source]:
+    """Return the memory that is measured into, and who changes slots in it."""
+    if inheritance.report.backend == "none":
+        sampler = Sampler(inheritance.hierarchy)
+        for surface, reason in sampler.unavailable.items():
+            _log.warning("surface_unavailable surface=%s reason=%r", surface, reason)
+        return sampler.maps, Source(
+            assign=sampler.assign,
+            release=sampler.release,
+            refresh=sampler.refresh,
+            pressure=lambda _monotonic_ns: sampler.pressure,
+            hidden=lambda: sampler.hidden_tasks + len(sampler.unavailable),
+        )
+    return open_maps(inheritance.descriptors, inheritance.cpus), Source(
+        assign=lambda slot, cgroup_id: keeper.ask(link.Assign(slot, cgroup_id)).is_done,
+        release=lambda cgroup_id: keeper.tell(link.Release(cgroup_id)),
+        misses=lambda: keeper.ask(link.Misses()).misses,
+    )

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""How do the commands speak with the daemon, and what do they say when it is away."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Generator, Iterable
+from pathlib import Path
+
+import grpc
+
+from resonance_api.hints.v1.hints_pb2 import GetRequest, State
+from resonance_api.hints.v1.hints_pb2_grpc import HintsStub
+
+__all__ = ["CommandError", "Daemon", "connect"]
+
+_ANSWER_SECONDS = 5.0
+
+
+class CommandError(Exception):
+    """Why a command cannot do what it was asked: one line, with what to do next."""
+
+
+class Daemon:
+    """The daemon behind one open channel."""
+
+    def __init__(self, stub: HintsStub) -> None:
+        self._stub = stub
+
+    def state(self, cgroups: Iterable[str] = (), *, include_histograms: bool = False) -> State:
+        """Return the state now, of the cgroups that match one of the patterns, or of all."""
+        request = GetRequest(cgroups=cgroups, include_histograms=include_histograms)
+        return self._stub.Get(request, timeout=_ANSWER_SECONDS).state
+
+
+@contextlib.contextmanager
+def connect(socket: Path) -> Generator[Daemon]:
+    """Open the daemon's socket.
+
+    Raises
+    ------
+    CommandError
+        When the daemon is away, goes away meanwhile, or will not answer.
+    """
+    with grpc.insecure_channel(f"unix:{socket}") as channel:
+        try:
+            yield Daemon(HintsStub(channel))
+        except grpc.RpcError as error:
+            raise CommandError(_explain(socket, error)) from error
+
+
+def _explain(socket: Path, error: grpc.RpcError) -> str:
+    code, details = error.code(), error.details()
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return _explain_absence(socket)
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return f"{socket}: no answer within {_ANSWER_SECONDS:.0f} s; is the daemon stopped?"
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return f"{socket}: the daemon speaks another version; update the older of the two"
+    return f"{socket}: {details or code.name.lower()}"
+
+
+def _explain_absence(socket: Path) -> str:
+    if not socket.exists():
+        return f"{socket}: no daemon here; start `resonanced run`, or say --socket PATH"
+    if not os.access(socket, os.W_OK):
+        return f"{socket}: permission denied; join the group that owns it (resonance)"
+    return f"{socket}: the daemon has gone; start `resonanced run` again"

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""How are durations, counts and cgroup paths written in few columns."""
+
+from __future__ import annotations
+
+__all__ = ["count_text", "duration_text", "path_text"]
+
+_DURATIONS = ((1e-6, 1e9, "ns"), (1e-3, 1e6, "us"), (1.0, 1e3, "ms"), (1e4, 1.0, "s"))
+_COUNTS = ((1e3, 1.0, ""), (1e6, 1e-3, "k"), (1e9, 1e-6, "M"))
+
+
+def duration_text(duration_seconds: float | None) -> str:
+    """Write a duration with three digits in at most six columns.
+
+    >>> [duration_text(value) for value in (5e-9, 1.024e-06, 0.0123, 75.0, None)]
+    ['5ns', '1.02us', '12.3ms', '75.0s', '-']
+    """
+    if duration_seconds is None:
+        return "-"
+    for below, factor, unit in _DURATIONS:
+        if duration_seconds < below * 0.9995:
+            return _digits(duration_seconds * factor, is_whole=unit == "ns") + unit
+    return f"{duration_seconds / 3600:.0f}h"
+
+
+def count_text(count: float | None) -> str:
+    """Write a count or rate with three digits in at most five columns.
+
+    >>> [count_text(value) for value in (0, 0.25, 950, 12_345, 3e6, None)]
+    ['0', '0.25', '950', '12.3k', '3.00M', '-']
+    """
+    if count is None:
+        return "-"
+    for below, factor, unit in _COUNTS:
+        if count < below * 0.9995:
+            return _digits(count * factor, is_whole=not unit and float(count).is_integer()) + unit
+    return f"{count / 1e9:.0f}G"
+
+
+def path_text(path: str, columns: int) -> str:
+    """Cut a path from the left, because its end tells cgroups apart.
+
+    >>> path_text("/system.slice/web.service", 12)
+    '…web.service'
+    """
+    return path if len(path) <= columns else f"…{path[len(path) - columns + 1 :]}"
+
+
+def _digits(value: float, *, is_whole: bool) -> str:
+    if is_whole or value >= 99.95:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"

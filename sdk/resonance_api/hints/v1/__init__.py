@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Version 1 of the hints: ``hints.proto`` and its generated stubs."""

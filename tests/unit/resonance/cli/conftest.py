@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+"""The command line against a daemon in this process."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fakes.hint_daemon import HintDaemon, serve
+from resonance.cli import main
+from resonance_api.hints.v1.hints_pb2 import State
+
+Command = Callable[..., tuple[int, str, str]]
+Serve = Callable[..., HintDaemon]
+
+
+@pytest.fixture
+def socket(tmp_path: Path) -> Path:
+    return tmp_path / "hints.sock"
+
+
+@pytest.fixture
+def serve_states(socket: Path) -> Iterator[Serve]:
+    with contextlib.ExitStack() as stack:
+
+        def serve_states(*states: State) -> HintDaemon:
+            daemon = HintDaemon(states)
+            stack.enter_context(serve(socket, daemon))
+            return daemon
+
+        yield serve_states
+
+
+@pytest.fixture
+def command(
+    socket: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Command:
+    def command(*arguments: str, columns: int = 80) -> tuple[int, str, str]:
+        monkeypatch.setenv("COLUMNS", str(columns))
+        code = main([*arguments, "--socket", str(socket)])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return command
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Compare a text with the file of this name in tests/golden."""
+
+    def golden(name: str, text: str) -> None:
+        path = request.config.rootpath / "tests" / "golden" / name
+        assert text == path.read_text(encoding="utf-8")
+
+    return golden

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from resonance.cli import main
+
+from .conftest import Command
+
+COMMANDS = (["top"], ["runqlat"])
+
+
+@pytest.mark.parametrize("arguments", COMMANDS)
+def test_no_daemon_is_one_clear_line(arguments: list[str], command: Command, socket: Path) -> None:
+    assert command(*arguments) == (
+        1,
+        "",
+        f"resonance: {socket}: no daemon here; start `resonanced run`, or say --socket PATH\n",
+    )
+
+
+@pytest.mark.parametrize("arguments", COMMANDS)
+def test_a_dead_daemons_socket_is_one_clear_line(
+    arguments: list[str], command: Command, socket: Path
+) -> None:
+    socket.touch()
+    code, output, error = command(*arguments)
+    assert (code, output) == (1, "")
+    assert error == f"resonance: {socket}: the daemon has gone; start `resonanced run` again\n"
+
+
+def test_the_socket_comes_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RESONANCE_HINTS_SOCKET", "/nowhere/hints.sock")
+    assert main(["runqlat"]) == 1
+    assert capsys.readouterr().err.startswith("resonance: /nowhere/hints.sock: ")
+
+
+@pytest.mark.parametrize("arguments", [[], *COMMANDS])
+def test_help_ends_with_examples_and_fits_80_columns(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as exit_info:
+        main([*arguments, "--help"])
+    text = capsys.readouterr().out
+    assert exit_info.value.code == 0
+    assert "examples:\n  resonance " in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["tpo"],
+        ["top", "--sort", "colour"],
+        ["top", "--once", "--for", "3"],
+        ["runqlat", "--for", "0"],
+        ["runqlat", "--for", "nan"],
+        ["runqlat", "--for", "soon"],
+        ["runqlat", "--output", "yaml"],
+    ],
+)
+def test_wrong_arguments_exit_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as exit_info:
+        main(arguments)
+    assert exit_info.value.code == 2
+
+
+def test_only_the_table_loads_rich() -> None:
+    program = "import sys, resonance.cli; sys.exit('rich' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

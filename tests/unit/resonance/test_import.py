@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import resonance
+
+HEAVY = {"bcc", "google.protobuf", "grpc", "numpy", "psutil", "pyroute2", "rich", "scipy"}
+
+
+def loaded_by(program: str) -> set[str]:
+    shown = subprocess.run(
+        [sys.executable, "-c", f"{program}\nimport sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(shown.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import resonance",
+        "import resonance; resonance.hints.connect('/nowhere/hints.sock').pressure()",
+        "from resonance.hints import aio; aio.connect('/nowhere/hints.sock').pressure()",
+    ],
+)
+def test_nothing_heavy_is_loaded_to_read_pressure(program: str) -> None:
+    assert loaded_by(program) & HEAVY == set()
+
+
+def test_no_kernel_library_is_loaded_to_ask_the_daemon() -> None:
+    program = "import resonance; resonance.hints.connect('/nowhere/hints.sock').state()"
+    assert loaded_by(program) & (HEAVY - {"grpc", "google.protobuf"}) == set()
+
+
+def test_public_names_are_there() -> None:
+    assert resonance.__all__ == ["hints"]
+    for name in resonance.__all__:
+        assert name in dir(resonance)
+        assert getattr(resonance, name)
+
+
+def test_public_names_of_hints_are_there() -> None:
+    assert sorted(resonance.hints.__all__) == [
+        "AsyncHints",
+        "CgroupState",
+        "Hints",
+        "Histogram",
+        "Kind",
+        "Latency",
+        "Resolution",
+        "State",
+        "Status",
+        "Subscription",
+        "aio",
+        "connect",
+    ]
+    for name in resonance.hints.__all__:
+        assert getattr(resonance.hints, name)
+
+
+def test_another_name_is_no_attribute() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = resonance.nothing  # type: ignore[attr-defined]
