@@ -36,6 +36,7 @@ _SLACK_NS: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
+    run_delay_ns: int
     switches: int
     wait_ns: int
     cgroup_id: int
@@ -129,6 +130,9 @@ def check(backend: str, open_canary: OpenCanary, own_cgroup_id: int) -> CanaryRe
         )
         expected = (child.priority(), os.sched_getscheduler(child.pid))
     _judge(backend, result)
+    # On a quiet machine the sum is right even where the baseline reads nothing but zero.
+    if abs(seen.run_delay_ns - wait_after) > _SLACK_NS + _TOLERANCE * wait_after:
+        raise _lie(backend, "run delay in ns", seen.run_delay_ns, wait_after)
     if (seen.prio, seen.policy) != expected:
         raise _lie(backend, "priority and policy", (seen.prio, seen.policy), expected)
     if own_cgroup_id and seen.cgroup_id != own_cgroup_id:
@@ -137,8 +141,8 @@ def check(backend: str, open_canary: OpenCanary, own_cgroup_id: int) -> CanaryRe
 
 
 def _parse(raw: bytes) -> _Reading:
-    _, _, _, switches, wait_ns, cgroup_id, prio, policy = _RESULT.unpack(raw)
-    return _Reading(switches, wait_ns, cgroup_id, prio, policy)
+    _, _, run_delay_ns, switches, wait_ns, cgroup_id, prio, policy = _RESULT.unpack(raw)
+    return _Reading(run_delay_ns, switches, wait_ns, cgroup_id, prio, policy)
 
 
 def _judge(backend: str, result: CanaryResult) -> None:

@@ -119,9 +119,9 @@ class Keeper:
             raise StartError("not root", "only root may load probes", "run it with sudo")
         identity = privileges.find_identity(self._settings.service)
         with ExitStack() as stack:
-            directory = stack.enter_context(runtime.directory(self._settings.service, identity))
+            directory = stack.enter_context(runtime.directory(self._settings, identity))
             if self._view:
-                stack.enter_context(runtime.held_back_log(directory / "resonanced.log"))
+                stack.enter_context(runtime.held_back_log(directory))
             wakeup = stack.enter_context(_signal_wakeup())
             report = self._load(stack)
             requests, orders = self._start_daemon(stack, report, identity)

@@ -5,36 +5,42 @@ from __future__ import annotations
 
 import fcntl
 import os
-import stat
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from resonanced.config import ServiceSettings
+from resonanced.config import Settings
 from resonanced.errors import StartError
+from resonanced.hints.socket import is_served
 from resonanced.privileges import Identity
 
-__all__ = ["directory", "held_back_log", "sweep"]
+__all__ = ["directory", "held_back_log"]
 
 _LOCK: Final = "resonanced.lock"
+_LOG: Final = "resonanced.log"
+_OPEN_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+"""The directory is the daemon's: what it could link to must not be opened as root."""
 
 
 @contextmanager
-def directory(settings: ServiceSettings, identity: Identity) -> Generator[Path]:
+def directory(settings: Settings, identity: Identity) -> Generator[Path]:
     """Hold the runtime directory for one service; leave nothing in it that we made.
 
     Raises
     ------
     StartError
-        It cannot be made, or another resonanced holds it.
+        It cannot be made, holds what is not ours, or another resonanced holds it.
     """
-    path = Path(settings.runtime_directory)
-    was_there = path.is_dir()
+    path = Path(settings.service.runtime_directory)
+    names = _names(Path(settings.hints.socket))
+    # A lock that is there already was left by one of us who could not clean up.
+    is_ours = not path.is_dir() or (path / _LOCK).exists()
     try:
         path.mkdir(mode=0o755, parents=False, exist_ok=True)
-        lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        _refuse_strangers(path, names)
+        lock = os.open(path / _LOCK, _OPEN_FLAGS, 0o644)
     except OSError as error:
         hint = "set service.runtime_directory to a directory that can be made"
         raise StartError(str(path), error.strerror or str(error), hint) from error
@@ -44,21 +50,33 @@ def directory(settings: ServiceSettings, identity: Identity) -> Generator[Path]:
         try:
             yield path
         finally:
-            sweep(path)
-            if not was_there:
+            _sweep(path, names)
+            if is_ours and not any(path.iterdir()):
                 path.rmdir()
     finally:
         os.close(lock)
 
 
+def _names(socket: Path) -> tuple[str, ...]:
+    page = socket.with_suffix(".page").name
+    return (_LOCK, _LOG, socket.name, page, f".{page}")
+
+
+def _refuse_strangers(path: Path, names: tuple[str, ...]) -> None:
+    strangers = sorted(entry.name for entry in path.iterdir() if entry.name not in names)
+    if strangers:
+        hint = "give resonanced a directory of its own: service.runtime_directory"
+        raise StartError(str(path), f"holds what is not ours: {strangers[0]}", hint)
+
+
 @contextmanager
-def held_back_log(path: Path) -> Generator[None]:
+def held_back_log(directory: Path) -> Generator[None]:
     """Keep standard error in a file while something else draws on the terminal.
 
     What was logged is shown once the terminal is free again; nothing is lost.
     """
     terminal = os.dup(sys.stderr.fileno())
-    log = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    log = os.open(directory / _LOG, _OPEN_FLAGS | os.O_TRUNC | os.O_APPEND, 0o600)
     os.dup2(log, sys.stderr.fileno())
     try:
         yield
@@ -81,8 +99,8 @@ def _take(lock: int, path: Path) -> None:
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
 
 
-def sweep(path: Path) -> None:
-    """Remove the sockets and regular files of a service that is over."""
-    for entry in path.iterdir():
-        if stat.S_ISSOCK(entry.lstat().st_mode) or entry.suffix in {".page", ".lock", ".log"}:
-            entry.unlink()
+def _sweep(path: Path, names: tuple[str, ...]) -> None:
+    """Remove the files of a service that is over, but no socket that somebody else serves."""
+    for name in names:
+        if not is_served(path / name):
+            (path / name).unlink(missing_ok=True)

@@ -260,7 +260,7 @@ def test_without_root_it_says_so(place: Place) -> None:
         [*as_nobody, *place.command("run")], capture_output=True, text=True, check=False
     )
     assert started.returncode == 1
-    assert _refusal(started) == "resonanced: resonanced: loading probes needs root; run it with sudo"
+    assert _refusal(started) == "resonanced: not root: only root may load probes; run it with sudo"
 
 
 @pytest.mark.parametrize("key", ["user", "group"])
@@ -329,7 +329,7 @@ def test_a_configured_cgroup_has_its_waits_in_the_metrics(
         return service.metric("resonance_runqueue_switches_total", slot=slot)
 
     # One more for the way back from the move, which may count here or where it came from.
-    assert _eventually(lambda: counted() in {expected, expected + 1})
+    assert _eventually(lambda: counted() in {expected, expected + 1}), (counted(), expected)
     count = service.metric("resonance_runqueue_latency_seconds_count", slot=slot)
     infinite = service.metric("resonance_runqueue_latency_seconds_bucket", slot=slot, le="+Inf")
     assert counted() == count == infinite

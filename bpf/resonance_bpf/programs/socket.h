@@ -106,7 +106,7 @@ static __always_inline void observe_state(struct sock *sk, u32 cpu, int before, 
 		if (note)
 			note->cgroup_id = current_cgroup_id();
 		observe_listener(sk, current_cgroup_id(), 1);
-	} else if (before == STATE_LISTEN) {
+	} else if (before == STATE_LISTEN && after == STATE_CLOSE) { /* an accepted socket starts as LISTEN too */
 		observe_listener(sk, 0, 0);
 	}
 }

@@ -16,7 +16,7 @@ from typing import Final
 
 from resonanced.errors import StartError
 
-__all__ = ["check_socket_path", "socket_mode"]
+__all__ = ["check_socket_path", "is_served", "socket_mode"]
 
 _PATH_BYTES: Final = 107
 """Longest path of a Unix socket: ``sun_path`` of unix(7) without its closing zero."""
@@ -51,11 +51,12 @@ def check_socket_path(path: Path) -> None:
 def _check_free(path: Path) -> None:
     if path.exists() and not path.is_socket():
         raise StartError(str(path), "exists and is not a socket", "move it away")
-    if _is_served(path):
+    if is_served(path):
         raise StartError(str(path), "socket taken", "stop the other resonanced first")
 
 
-def _is_served(path: Path) -> bool:
+def is_served(path: Path) -> bool:
+    """Return whether somebody accepts connections at a path."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_PROBE_TIMEOUT_SECONDS)
         try:

@@ -3,9 +3,9 @@
 
 ::
 
-    resonance top       live table per cgroup            top, table, screen (rich)
-    resonance runqlat   one histogram of one interval    runqlat
-    resonance hints     what applications are told       hints
+    resonance top       live table per cgroup          top, readings; table, screen (rich)
+    resonance runqlat   one histogram of one interval  runqlat
+    resonance hints     what applications are told     hints
 
     connection          the daemon on its Unix socket, and one clear line when it is away
     options, units      what the commands share of arguments and of text

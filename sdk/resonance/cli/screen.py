@@ -19,8 +19,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from resonance.cli.readings import Reading
 from resonance.cli.table import reading_table
-from resonance.cli.top import Reading
 
 __all__ = ["PlainScreen", "open_screen"]
 

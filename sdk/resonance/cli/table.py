@@ -15,7 +15,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from resonance.cli.top import HISTORY, Reading, Row
+from resonance.cli.readings import HISTORY, Reading, Row
 from resonance.cli.units import count_text, duration_text, path_text
 
 __all__ = ["reading_table", "sparkline"]

@@ -113,7 +113,9 @@ class PageReader:
         except FileNotFoundError:
             self.reason = f"{self._path}: no daemon here; start `resonanced run`"
         except PermissionError:
-            self.reason = f"{self._path}: permission denied; join the group that owns it (resonance)"
+            self.reason = (
+                f"{self._path}: permission denied; join the group that owns it (resonance)"
+            )
         except OSError as error:
             self.reason = f"{self._path}: {error.strerror}"
         else:

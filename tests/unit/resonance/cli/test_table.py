@@ -9,7 +9,7 @@ from rich.console import Console
 
 from fakes.hint_daemon import latency, state
 from resonance.cli.table import reading_table, sparkline
-from resonance.cli.top import HISTORY, Reading, Tracker
+from resonance.cli.readings import HISTORY, Reading, Tracker
 from resonance_api.hints.v1.hints_pb2 import CgroupState
 
 

@@ -16,7 +16,7 @@ import grpc
 import pytest
 
 from fakes.hint_daemon import HintDaemon, latency, serve, state
-from resonance.cli.top import HISTORY, Reading, Tracker
+from resonance.cli.readings import HISTORY, Reading, Tracker
 from resonance_api.hints.v1.hints_pb2 import CgroupState, GetRequest, GetResponse, State
 
 from .conftest import Command, Serve
