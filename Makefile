@@ -4,6 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
@@ -57,7 +58,7 @@ bench: ## list the benches
 bench-%: test-packages .venv/dev.stamp bpf
 	@$(BIN)/python tests/bench/bench_$*.py $(ARGS)
 
-check: .venv/dev.stamp ## format, lint, types, contracts, stubs
+check: run-packages .venv/dev.stamp ## format, lint, types, contracts, stubs
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy

@@ -33,6 +33,7 @@ KNOBS = (
 TRACING_PROGRAMS = {5: "tracepoint", 17: "raw tracepoint", 26: "tracing"}
 PROGRAM_NEXT_ID, PROGRAM_FROM_ID, OBJECT_INFO = 11, 13, 15
 NAME_OFFSET = 64
+TRANSIENT = ("BPF program ", "process ")
 
 
 def _bpf(command: int, attributes: bytes) -> tuple[int, bytes]:
@@ -109,10 +110,14 @@ def take() -> Fingerprint:
 
 
 def difference(before: Fingerprint, after: Fingerprint) -> list[str]:
-    """Return one line for each thing that was changed, left behind or removed."""
+    """Return one line for each thing that was changed, left behind or removed.
+
+    Programs and processes that have gone were somebody else's, and ended by themselves.
+    """
+    gone = {what for what in before.keys() - after.keys() if what.startswith(TRANSIENT)}
     return [
         f"{what}: {before.get(what, 'absent')} -> {after.get(what, 'absent')}"
-        for what in sorted(before.keys() | after.keys())
+        for what in sorted((before.keys() | after.keys()) - gone)
         if before.get(what) != after.get(what)
     ]
 

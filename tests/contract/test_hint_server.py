@@ -86,9 +86,7 @@ def test_get_answers_with_the_latest(service: HintService, stub: HintsStub) -> N
     assert [each.cgroup for each in state.cgroups] == ["other", WEB.cgroup]
 
 
-def test_watch_begins_with_the_state_now_and_follows(
-    service: HintService, stub: HintsStub
-) -> None:
+def test_watch_begins_with_the_state_now_and_follows(service: HintService, stub: HintsStub) -> None:
     service.publish(pressure=np.full(64, 0.1))
     stream = stub.Watch(WatchRequest(interval_seconds=0.001))
     assert next(stream).state.sequence == 1
@@ -109,7 +107,7 @@ def test_resolve_an_endpoint_and_a_process(stub: HintsStub) -> None:
 
 
 @pytest.mark.parametrize(
-    "method,payload,reason",
+    ("method", "payload", "reason"),
     [
         ("Get", b"\xff\xff", "not a GetRequest"),
         ("Get", GetRequest(cgroups=["x"] * 65).SerializeToString(), "more than 64 cgroup patterns"),

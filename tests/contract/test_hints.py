@@ -224,7 +224,7 @@ class Refusing(grpc.GenericRpcHandler):
 
 
 @pytest.mark.parametrize(
-    "code,reason",
+    ("code", "reason"),
     [
         (grpc.StatusCode.UNIMPLEMENTED, "the daemon speaks another version"),
         (grpc.StatusCode.INTERNAL, "its words"),

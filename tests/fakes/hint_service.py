@@ -40,9 +40,7 @@ class HintService:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self.server = HintServer(
-            self.settings, self.socket.parent, REPORT, resolve, WINDOW_SECONDS
-        )
+        self.server = HintServer(self.settings, self.socket.parent, REPORT, resolve, WINDOW_SECONDS)
         self.run(self.server.start())
         return self
 

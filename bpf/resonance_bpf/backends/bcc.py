@@ -296,11 +296,8 @@ def _report(
 
 @contextmanager
 def _translated(stage: str, error_type: type[ProbeError]) -> Generator[None]:
-    """Turn BCC's bare exceptions, and what it prints on standard error, into one error."""
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as noise:
-        os.dup2(noise.fileno(), 2)
+    """Turn BCC's bare exceptions, and what it prints, into one error."""
+    with tempfile.TemporaryFile() as noise, _printing_to(noise.fileno()):
         try:
             yield
         except Exception as error:  # BCC raises Exception itself
@@ -308,9 +305,28 @@ def _translated(stage: str, error_type: type[ProbeError]) -> Generator[None]:
             words = _telling(noise.read().decode(errors="replace")) or str(error)
             hint = "" if os.geteuid() == 0 else "run as root, or grant CAP_BPF and CAP_PERFMON"
             raise error_type("bcc", f"{stage}: {words}", hint) from error
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
+
+
+@contextmanager
+def _printing_to(descriptor: int) -> Generator[None]:
+    """Send standard output and standard error elsewhere, also what C code prints."""
+    saved = {stream: os.dup(stream) for stream in (1, 2)}
+    _flush()
+    for stream in saved:
+        os.dup2(descriptor, stream)
+    try:
+        yield
+    finally:
+        _flush()
+        for stream, original in saved.items():
+            os.dup2(original, stream)
+            os.close(original)
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    ctypes.CDLL(None).fflush(None)
 
 
 def _telling(noise: str) -> str:

@@ -9,17 +9,17 @@ static __always_inline void observe_canary(struct task_struct *next)
 {
 	struct rs_canary *canary;
 	struct rs_queue_times times;
-	u64 now_ns, ignored = 0;
+	u64 ignored = 0;
 	u32 pid = task_pid(next);
 
 	if (pid != settings_canary_pid())
 		return;
 	canary = canary_at(0);
 	times = task_queue_times(next);
-	now_ns = task_clock_ns(next);
-	if (!canary || !times.last_queued_ns || now_ns < times.last_queued_ns)
+	if (!canary || !times.last_queued_ns)
 		return;
-	canary->wait_ns += wait_of(times.run_delay_ns, pid, now_ns - times.last_queued_ns,
+	canary->wait_ns += wait_of(times.run_delay_ns, pid,
+				   task_clock_ns(next) - times.last_queued_ns,
 				   &canary->baseline, &ignored);
 	canary->switches++;
 	canary->cgroup_id = task_cgroup_id(next);

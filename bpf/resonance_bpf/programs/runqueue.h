@@ -42,7 +42,8 @@ static __always_inline void observe_switch(struct task_struct *next, u32 cpu)
 	struct rs_baseline *baseline;
 	struct rs_clock_pair *clock;
 	struct rs_bin *bin;
-	u64 now_ns, wait_ns, cgroup_id;
+	u64 now_ns, cgroup_id;
+	s64 wait_ns;
 	u32 pid, slot, epoch;
 
 	if (!queued_ns) /* the idle task is never queued */
@@ -53,13 +54,14 @@ static __always_inline void observe_switch(struct task_struct *next, u32 cpu)
 	baseline = baseline_at(pid & (BASELINES - 1));
 	if (!clock || !baseline)
 		return;
-	if (now_ns < queued_ns) {
+	wait_ns = wait_of(times.run_delay_ns, pid, now_ns - queued_ns, baseline,
+			  &clock->baseline_collisions);
+	if (wait_ns < 0) {
 		clock->negative_waits++;
-		queued_ns = now_ns;
-	}
-	wait_ns = wait_of(times.run_delay_ns, pid, now_ns - queued_ns, baseline, &clock->baseline_collisions);
-	if (wait_ns >> 40)
+		wait_ns = 0;
+	} else if (wait_ns >> 40) {
 		clock->saturations++;
+	}
 
 	cgroup_id = task_cgroup_id(next);
 	slot = slot_of(cgroup_id);

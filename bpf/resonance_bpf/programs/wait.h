@@ -3,11 +3,15 @@
 #ifndef RESONANCE_WAIT_H
 #define RESONANCE_WAIT_H
 
-/* The whole wait that ends now: the last segment and what migrations took out of it. */
-static __always_inline u64 wait_of(u64 run_delay_ns, u32 pid, u64 segment_ns,
+/*
+ * The whole wait that ends now: the last segment and what migrations took out of it.
+ * Two CPUs' clocks may differ by a little, and the kernel adds a negative segment as it is;
+ * so does the baseline, or the next wait would look like a pid used again.
+ */
+static __always_inline s64 wait_of(u64 run_delay_ns, u32 pid, s64 segment_ns,
 				   struct rs_baseline *baseline, u64 *collisions)
 {
-	u64 wait_ns = segment_ns;
+	s64 wait_ns = segment_ns;
 
 #ifndef WITHOUT_BASELINE
 	if (baseline->pid == pid) {

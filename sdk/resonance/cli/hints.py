@@ -27,11 +27,11 @@ _PATH_COLUMNS = 33
 _CELL_COLUMNS = 9
 _EXAMPLES = """\
 examples:
-  resonance hints get                                every cgroup with a slot
+  resonance hints get                         every cgroup with a slot
   resonance hints get --cgroup '/system.slice/*' --output json
-  resonance hints watch --count 10 --output json     one line of JSON per state
-  resonance hints resolve 127.0.0.1:8080             whose socket is this?
-  resonance hints resolve 4711                       which cgroup is this process in?
+  resonance hints watch --count 10            the state now and nine more
+  resonance hints resolve 127.0.0.1:8080      which cgroup serves this?
+  resonance hints resolve 4711                which cgroup holds this process?
 
 exit status:
   0  done      1  the daemon cannot be asked      2  wrong arguments
@@ -44,7 +44,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "hints",
         help="what applications are told",
-        description="What the daemon tells applications: once, as it changes, of one process.",
+        description="Show what applications are told about how long tasks and sockets wait.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -32,7 +32,18 @@ def test_get_prints_the_busiest_first(service: HintService, command: Command) ->
     assert (code, err) == (0, "")
     head, names, web, other = out.splitlines()
     assert head.startswith("core on v2, observe; ")
-    assert names.split() == "CGROUP PRESSURE RUNQ p50 RUNQ p99 SRTT p50 SRTT p99".split()
+    assert names.split() == [
+        "CGROUP",
+        "PRESSURE",
+        "RUNQ",
+        "p50",
+        "RUNQ",
+        "p99",
+        "SRTT",
+        "p50",
+        "SRTT",
+        "p99",
+    ]
     assert web.split()[:2] == [WEB.cgroup, "0.250"]
     assert other.split() == ["other", "0.000", "-", "-", "-", "-"]
 
@@ -95,9 +106,7 @@ def test_what_is_no_endpoint_is_one_clear_line(service: HintService, command: Co
 
 
 @pytest.mark.parametrize("arguments", [["get"], ["watch"], ["resolve", "1"]])
-def test_no_daemon_is_one_clear_line(
-    arguments: list[str], command: Command, socket: Path
-) -> None:
+def test_no_daemon_is_one_clear_line(arguments: list[str], command: Command, socket: Path) -> None:
     line = f"resonance: {socket}: no daemon here; start `resonanced run`\n"
     assert command("hints", *arguments) == (1, "", line)
 

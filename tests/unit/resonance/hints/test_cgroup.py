@@ -15,7 +15,9 @@ def proc(tmp_path: Path) -> Path:
     proc.mkdir()
     for directory in ("v2/app/web", "v1/batch", "inside/web"):
         (tmp_path / directory).mkdir(parents=True)
-    (proc / "cgroup").write_text("3:cpuset:/\n2:cpu,cpuacct:/batch\n1:name=systemd:/x\n0::/app/web\n")
+    (proc / "cgroup").write_text(
+        "3:cpuset:/\n2:cpu,cpuacct:/batch\n1:name=systemd:/x\n0::/app/web\n"
+    )
     mount(proc, "/")
     return proc
 

@@ -81,7 +81,7 @@ def test_a_closed_link_stays_closed() -> None:
 
 
 @pytest.mark.parametrize(
-    "error,reason",
+    ("error", "reason"),
     [
         (AWAY, "the daemon has gone; start `resonanced run` again"),
         (FailedCallError("UNAVAILABLE", "nothing is measured yet"), "nothing is measured yet"),

@@ -181,7 +181,7 @@ def rewrite(path: Path, offset: int, data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "offset,data,reason",
+    ("offset", "data", "reason"),
     [
         (0, b"SOMEFILE", "not a page of resonanced"),
         (8, struct.pack("<I", 2), "layout version 2, this SDK reads 1; update the older"),
@@ -222,7 +222,10 @@ def test_longer_headers_and_records_of_a_later_daemon_are_read(
     moment = struct.pack("<QQQ", 2, time.monotonic_ns(), 1)
     other, web = (struct.pack("<QIId", number, 1, 1, 0.25) for number in (0, OWN))
     path.write_bytes(
-        head.ljust(64, b"\0") + moment.ljust(128, b"\0") + other.ljust(64, b"\0") + web.ljust(64, b"\0")
+        head.ljust(64, b"\0")
+        + moment.ljust(128, b"\0")
+        + other.ljust(64, b"\0")
+        + web.ljust(64, b"\0")
     )
     assert reader.pressure() == 0.25
 

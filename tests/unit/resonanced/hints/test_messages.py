@@ -81,7 +81,7 @@ def test_histograms_come_only_when_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "patterns,expected",
+    ("patterns", "expected"),
     [
         ((), ["other", WEB.cgroup]),
         (("other",), ["other"]),

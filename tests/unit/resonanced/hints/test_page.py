@@ -107,7 +107,7 @@ def test_a_slot_that_lost_its_owner_is_empty(writer: PageWriter, path: Path) -> 
 def test_equal_slots_in_another_tuple_are_no_change(writer: PageWriter, path: Path) -> None:
     fresh = snapshot()
     for _ in range(3):
-        writer.write(1, tuple(list(fresh.slots)), fresh.pressure)
+        writer.write(1, (*fresh.slots,), fresh.pressure)
     assert header(path)["slots_generation"] == 1
 
 

@@ -14,7 +14,7 @@ from resonanced.model import Endpoint
 
 
 @pytest.mark.parametrize(
-    "text,endpoint",
+    ("text", "endpoint"),
     [
         ("127.0.0.1:8080", Endpoint("127.0.0.1", 8080)),
         ("[::1]:8080", Endpoint("::1", 8080)),
@@ -61,7 +61,9 @@ def test_no_interval_is_the_servers_own() -> None:
     assert requests.interval_seconds(WatchRequest()) == 0.1
 
 
-@pytest.mark.parametrize("request_", [ResolveRequest(), ResolveRequest(pid=0), ResolveRequest(pid=-5)])
+@pytest.mark.parametrize(
+    "request_", [ResolveRequest(), ResolveRequest(pid=0), ResolveRequest(pid=-5)]
+)
 def test_a_subject_that_is_none_is_refused(request_: ResolveRequest) -> None:
     with pytest.raises(RefusedError, match="pid"):
         requests.subject(request_)
