@@ -33,7 +33,9 @@ KNOBS = (
 TRACING_PROGRAMS = {5: "tracepoint", 17: "raw tracepoint", 26: "tracing"}
 PROGRAM_NEXT_ID, PROGRAM_FROM_ID, OBJECT_INFO = 11, 13, 15
 NAME_OFFSET = 64
-TRANSIENT = ("BPF program ", "process ")
+MOUNTS = {"bpf", "cgroup", "cgroup2", "debugfs", "tracefs"}
+CGROUPS = "/sys/fs/cgroup/"
+TRANSIENT = ("BPF program ", "process ", "cgroup ", CGROUPS)
 
 
 def _bpf(command: int, attributes: bytes) -> tuple[int, bytes]:
@@ -90,12 +92,15 @@ def _processes() -> Iterator[tuple[str, str]]:
 
 
 def _objects() -> Iterator[tuple[str, str]]:
-    places = ("/sys/fs/bpf/*", "/run/resonance*", "/run/netns/*", "/sys/fs/cgroup/**/*resonance*/")
-    for pattern in places:
+    for pattern in ("/sys/fs/bpf/*", "/run/resonance*", "/run/netns/*"):
         for path in Path("/").glob(pattern[1:]):
             yield str(path), "exists"
+    for path in Path(CGROUPS).glob("**/*resonance*/"):
+        yield f"cgroup {path}", "exists"
     for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
-        yield f"mount {line.split()[1]}", line.split()[2]
+        _, point, kind, *_ = line.split()
+        if kind in MOUNTS:
+            yield f"mount {point}", kind
 
 
 def take() -> Fingerprint:
@@ -112,12 +117,14 @@ def take() -> Fingerprint:
 def difference(before: Fingerprint, after: Fingerprint) -> list[str]:
     """Return one line for each thing that was changed, left behind or removed.
 
-    Programs and processes that have gone were somebody else's, and ended by themselves.
+    A host lives on meanwhile: programs, processes and cgroups that have gone were somebody
+    else's, and of a new cgroup only its name can tell whether it is ours.
     """
     gone = {what for what in before.keys() - after.keys() if what.startswith(TRANSIENT)}
+    theirs = {what for what in after.keys() - before.keys() if what.startswith(CGROUPS)}
     return [
         f"{what}: {before.get(what, 'absent')} -> {after.get(what, 'absent')}"
-        for what in sorted((before.keys() | after.keys()) - gone)
+        for what in sorted((before.keys() | after.keys()) - gone - theirs)
         if before.get(what) != after.get(what)
     ]
 

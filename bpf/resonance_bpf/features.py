@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import ctypes.util
+import ctypes
 import importlib.util
 import os
 from collections.abc import Iterable
@@ -119,9 +119,12 @@ def _tracefs() -> Feature:
 
 
 def _library() -> Feature:
-    name = ctypes.util.find_library("bpf") or ""
-    is_there = name.startswith("libbpf.so.1")
-    return Feature("libbpf 1", is_there, name or "apt-get install libbpf1", _CORE)
+    # Loaded, not found: a cache may name a file that is gone. Debian's BCC stands on it too.
+    try:
+        ctypes.CDLL("libbpf.so.1")
+    except OSError:
+        return Feature("libbpf 1", False, "apt-get install libbpf1", _ALL_BPF)
+    return Feature("libbpf 1", True, "libbpf.so.1", _ALL_BPF)
 
 
 def _objects() -> Feature:

@@ -91,10 +91,10 @@ def pulse(hz: float, seconds: float) -> None:
 
 
 def tick(seconds: float) -> None:
-    """Wake up several thousand times a second to do nothing."""
+    """Wake up a few thousand times a second to do nothing."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        time.sleep(0.0001)
+        time.sleep(0.0002)
 
 
 def shake(pids: list[int], seconds: float) -> int:
@@ -173,10 +173,12 @@ def delay_link(one_way_seconds: float, drop_every: int) -> None:
         left = on_the_way[0][0] - time.monotonic() if on_the_way else None
         if select.select([device], [], [], max(left, 0.0) if left is not None else None)[0]:
             packet = os.read(device, 65_536)
-            is_data = packet[0] >> 4 == 4 and packet[9] == 6 and _payload_bytes(packet) > 0
-            data_packets += is_data
             packets += 1
-            if packet[0] >> 4 == 4 and not (is_data and drop_every and data_packets % drop_every == 0):
+            is_ipv4 = packet[0] >> 4 == 4
+            is_data = is_ipv4 and packet[9] == socket.IPPROTO_TCP and _payload_bytes(packet) > 0
+            data_packets += is_data
+            is_lost = is_data and drop_every and data_packets % drop_every == 0
+            if is_ipv4 and not is_lost:
                 mirrored = packet[:12] + packet[16:20] + packet[12:16] + packet[20:]
                 heapq.heappush(on_the_way, (time.monotonic() + one_way_seconds, packets, mirrored))
         while on_the_way and on_the_way[0][0] <= time.monotonic():

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from privileged.probes import Cgroup, Probes, Task, loaded, start_task
+from privileged.running import Place, Service, free_port
 from resonance_bpf import syscalls
 from resonance_bpf.hierarchy import CgroupHierarchy, find_hierarchy
 
@@ -117,3 +118,27 @@ def wake_pipe() -> Iterator[tuple[int, int]]:
     yield ends
     for end in ends:
         os.close(end)
+
+
+@pytest.fixture
+def place(bpffs: Path, tmp_path: Path) -> Iterator[Place]:
+    """Where services of one test run, cleared whatever happened."""
+    place = Place(
+        bpffs=bpffs,
+        runtime_directory=Path(f"/run/resonance-test-{os.getpid()}"),
+        config=tmp_path / "resonanced.toml",
+        port=free_port(),
+    )
+    place.write_config()
+    yield place
+    place.clear()
+
+
+@pytest.fixture
+def service(place: Place) -> Iterator[Service]:
+    """A running service, which must end well."""
+    running = place.start()
+    yield running
+    if running.process.poll() is None:
+        assert running.stop() == 0
+        assert place.left_behind() == []

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import subprocess
 import sys
 import time
@@ -60,6 +61,10 @@ class Task:
         if not line:
             raise AssertionError(f"the task ended, status {self._process.wait()}")
         return json.loads(line)
+
+    def has_answered(self) -> bool:
+        """Return whether it has done what it was told."""
+        return bool(select.select([self._process.stdout], [], [], 0)[0])
 
     def do(self, name: str, *arguments: object) -> Any:
         """Tell it to do something, and wait until it has."""
@@ -124,7 +129,7 @@ class Cgroup:
         """Give its tasks a share of the time that real-time tasks may use, where that is needed."""
         share = self.directory / "cpu.rt_runtime_us"
         if share.exists():
-            share.write_text("200000", encoding="ascii")
+            share.write_text("400000", encoding="ascii")
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,11 @@ class Counted:
     buckets: npt.NDArray[np.int64]
 
     def __sub__(self, before: Counted) -> Counted:
-        return Counted(self.n - before.n, self.sum_ns - before.sum_ns, self.buckets - before.buckets)
+        return Counted(
+            n=self.n - before.n,
+            sum_ns=self.sum_ns - before.sum_ns,
+            buckets=self.buckets - before.buckets,
+        )
 
 
 @dataclass

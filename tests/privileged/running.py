@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The service as an operator starts it, and what it leaves behind; nothing here asserts anything."""
+"""The service as an operator starts it, and what it leaves behind; asserts nothing."""
 
 from __future__ import annotations
 

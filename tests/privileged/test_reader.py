@@ -38,7 +38,8 @@ def refusal(act):
 
 def update(descriptor, value_bytes):
     key, value = ctypes.create_string_buffer(4), ctypes.create_string_buffer(value_bytes)
-    command = struct.pack("=IIQQQ", descriptor, 0, ctypes.addressof(key), ctypes.addressof(value), 0)
+    addresses = (ctypes.addressof(key), ctypes.addressof(value))
+    command = struct.pack("=IIQQQ", descriptor, 0, *addresses, 0)
     return lambda: syscalls._bpf(2, command, "update")
 
 def map_writable(name):
@@ -49,7 +50,10 @@ print(json.dumps({
     "uid": os.getuid(),
     "capabilities": [int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")],
     "events": int(maps.runqueue["n"].sum()),
-    "updates": {name: refusal(update(fd, MAPS[name].value_bytes)) for name, fd in descriptors.items()},
+    "updates": {
+        name: refusal(update(descriptor, MAPS[name].value_bytes))
+        for name, descriptor in descriptors.items()
+    },
     "writable": {name: refusal(map_writable(name)) for name in descriptors},
 }))
 """
@@ -94,10 +98,8 @@ def test_an_output_map_cannot_be_written_even_by_root(probes: Probes) -> None:
 def test_map_memory_is_what_the_report_says(probes: Probes) -> None:
     for name, reported in probes.report.map_bytes.items():
         descriptor = probes.open(name)
-        fields = dict(
-            line.split(":\t", 1)
-            for line in Path(f"/proc/self/fdinfo/{descriptor}").read_text(encoding="ascii").splitlines()
-        )
+        info = Path(f"/proc/self/fdinfo/{descriptor}").read_text(encoding="ascii")
+        fields = dict(line.split(":\t", 1) for line in info.splitlines())
         os.close(descriptor)
         values = int(fields["value_size"]) * int(fields["max_entries"])
         assert values == reported

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -22,28 +21,6 @@ from resonance_bpf.hierarchy import find_hierarchy
 
 KEEPER_CAPABILITIES = 1 << 1 | 1 << 5 | 1 << 39
 """CAP_DAC_OVERRIDE, CAP_KILL, CAP_BPF; include/uapi/linux/capability.h."""
-
-
-@pytest.fixture
-def place(bpffs: Path, tmp_path: Path) -> Iterator[Place]:
-    place = Place(
-        bpffs=bpffs,
-        runtime_directory=Path(f"/run/resonance-test-{os.getpid()}"),
-        config=tmp_path / "resonanced.toml",
-        port=free_port(),
-    )
-    place.write_config()
-    yield place
-    place.clear()
-
-
-@pytest.fixture
-def service(place: Place) -> Iterator[Service]:
-    running = place.start()
-    yield running
-    if running.process.poll() is None:
-        assert running.stop() == 0
-        assert place.left_behind() == []
 
 
 @pytest.fixture
@@ -323,16 +300,18 @@ def test_a_configured_cgroup_has_its_waits_in_the_metrics(
     runs_before, _ = task.account()
     task.do("burn_by_count", 499)
     runs, _ = task.account()
-    expected = runs - runs_before
 
     def counted() -> float:
         return service.metric("resonance_runqueue_switches_total", slot=slot)
 
-    # One more for the way back from the move, which may count here or where it came from.
-    assert _eventually(lambda: counted() in {expected, expected + 1}), (counted(), expected)
-    count = service.metric("resonance_runqueue_latency_seconds_count", slot=slot)
-    infinite = service.metric("resonance_runqueue_latency_seconds_bucket", slot=slot, le="+Inf")
-    assert counted() == count == infinite
+    # A few switches may fire no tracepoint; see test_runqueue.py.
+    assert _eventually(lambda: counted() >= 0.9 * (runs - runs_before))
+    assert counted() <= runs - runs_before + 1
+    samples = service.metrics()
+    latency = "resonance_runqueue_latency_seconds"
+    count = samples[f"{latency}_count"][("slot", slot),]
+    assert count == samples["resonance_runqueue_switches_total"][("slot", slot),]
+    assert count == samples[f"{latency}_bucket"][("le", "+Inf"), ("slot", slot)]
     assert service.stop() == 0
 
 
@@ -354,9 +333,8 @@ def test_a_thousand_short_lived_cgroups_add_no_series(service: Service, task: Ta
     mount, prefix = find_hierarchy().mount, f"resonance-test-{os.getpid()}-brief"
     task.order("pass_through_cgroups", str(mount), prefix, 1_009)
     most = 0
-    while not Path(f"/proc/{task.pid}/wchan").exists() or not _has_answered(task):
-        owned = service.slots()
-        most = max(most, sum(prefix in path for path in owned))
+    while not task.has_answered():
+        most = max(most, sum(prefix in path for path in service.slots()))
         time.sleep(0.3)
     task.answer()
     assert _eventually(lambda: not any(prefix in path for path in service.slots()))
@@ -366,26 +344,3 @@ def test_a_thousand_short_lived_cgroups_add_no_series(service: Service, task: Ta
     assert slots == set(service.slots().values())
     assert most <= 2
     assert len(list(mount.glob(f"{prefix}*"))) == 0
-
-
-def _has_answered(task: Task) -> bool:
-    assert task._process.stdout
-    import select
-
-    return bool(select.select([task._process.stdout], [], [], 0)[0])
-
-
-@contextlib.contextmanager
-def _hidden(*commands: str) -> Iterator[list[str]]:
-    """Return how to start something where these mounts were made; nobody else sees them."""
-    script = " && ".join((*commands, 'exec "$@"'))
-    yield ["unshare", "--mount", "sh", "-c", script, "sh"]
-
-
-def test_backend_none_measures_without_bpf_and_says_so(place: Place) -> None:
-    service = place.start("--backend", "none")
-    assert "backend  none, tier procfs" in service.said
-    assert place.generations() == []
-    backends = [dict(labels) for labels in service.metrics()["resonance_backend_info"]]
-    assert [(row["backend"], row["tier"]) for row in backends] == [("none", "procfs")]
-    assert service.stop() == 0

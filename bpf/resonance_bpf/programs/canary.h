@@ -9,7 +9,7 @@ static __always_inline void observe_canary(struct task_struct *next)
 {
 	struct rs_canary *canary;
 	struct rs_queue_times times;
-	u64 ignored = 0;
+	int ignored = 0;
 	u32 pid = task_pid(next);
 
 	if (pid != settings_canary_pid())

@@ -73,26 +73,32 @@ static __always_inline void vote(u64 cgroup_id)
 	}
 }
 
-/* Four neighbouring cells, one cache line when the first is aligned. */
+/* Returns 1 when the search is over: the owner was found, or nobody hashes here. */
+static __always_inline int is_last_cell(u32 position, u64 cgroup_id, u32 *slot)
+{
+	struct rs_slot_cell *cell = slot_cell_at(position & (SLOT_TABLE - 1));
+
+	if (!cell || !cell->cgroup_id)
+		return 1;
+	if (cell->cgroup_id != cgroup_id)
+		return 0;
+	*slot = cell->slot & (SLOTS - 1);
+	return 1;
+}
+
+/* Linear probing over SLOT_PROBES cells; its one writer leaves no gap before a cell in use. */
 static __always_inline u32 slot_of(u64 cgroup_id)
 {
 	u32 position = (cgroup_id * GOLDEN_RATIO_64) >> (64 - SLOT_TABLE_BITS);
-	struct rs_slot_cell *cell;
+	u32 slot = OTHER_SLOT;
 
-	cell = slot_cell_at(position);
-	if (cell && cell->cgroup_id == cgroup_id)
-		return cell->slot & (SLOTS - 1);
-	cell = slot_cell_at((position + 1) & (SLOT_TABLE - 1));
-	if (cell && cell->cgroup_id == cgroup_id)
-		return cell->slot & (SLOTS - 1);
-	cell = slot_cell_at((position + 2) & (SLOT_TABLE - 1));
-	if (cell && cell->cgroup_id == cgroup_id)
-		return cell->slot & (SLOTS - 1);
-	cell = slot_cell_at((position + 3) & (SLOT_TABLE - 1));
-	if (cell && cell->cgroup_id == cgroup_id)
-		return cell->slot & (SLOTS - 1);
-	vote(cgroup_id);
-	return OTHER_SLOT;
+	if (!is_last_cell(position, cgroup_id, &slot) &&
+	    !is_last_cell(position + 1, cgroup_id, &slot) &&
+	    !is_last_cell(position + 2, cgroup_id, &slot))
+		is_last_cell(position + 3, cgroup_id, &slot);
+	if (slot == OTHER_SLOT)
+		vote(cgroup_id);
+	return slot;
 }
 
 static __always_inline void record(struct rs_histogram *histogram, u32 class, u64 wait_ns)

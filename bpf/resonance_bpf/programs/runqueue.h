@@ -21,6 +21,7 @@
 #include "wait.h"
 
 #define POLICY_IDLE 5 /* SCHED_IDLE, include/uapi/linux/sched.h */
+#define WAIT_LIMIT_BITS 40 /* of the last bucket: 2^40 ns */
 #define PRIO_REALTIME_END 100 /* MAX_RT_PRIO, include/linux/sched/prio.h */
 
 static __always_inline u32 class_of(struct task_struct *task)
@@ -34,39 +35,54 @@ static __always_inline u32 class_of(struct task_struct *task)
 	return task_policy(task) == POLICY_IDLE ? CLASS_IDLE : CLASS_FAIR;
 }
 
+/* Off the hot path: what bounds the trust in the numbers. */
+static __always_inline void count_doubts(u32 cpu, int has_collided, s64 wait_ns, u32 slot)
+{
+	struct rs_clock_pair *clock = clock_at(cpu);
+
+	if (!clock)
+		return;
+	clock->baseline_collisions += has_collided;
+	clock->negative_waits += wait_ns < 0;
+	clock->saturations += wait_ns >> WAIT_LIMIT_BITS > 0;
+	clock->unassigned_events += slot == OTHER_SLOT;
+}
+
+static __always_inline void pair_clocks(u32 cpu, u64 now_ns)
+{
+	struct rs_clock_pair *clock = clock_at(cpu);
+
+	if (clock && now_ns - clock->runqueue_ns > CLOCK_PAIR_NS) {
+		clock->runqueue_ns = now_ns;
+		clock->monotonic_ns = bpf_ktime_get_ns();
+	}
+}
+
 static __always_inline void observe_switch(struct task_struct *next, u32 cpu)
 {
 	struct rs_queue_times times = task_queue_times(next);
-	u64 queued_ns = times.last_queued_ns;
 	struct rs_histogram *histogram;
 	struct rs_baseline *baseline;
-	struct rs_clock_pair *clock;
 	struct rs_bin *bin;
-	u64 now_ns, cgroup_id;
+	u64 now_ns;
 	s64 wait_ns;
 	u32 pid, slot, epoch;
+	int has_collided = 0;
 
-	if (!queued_ns) /* the idle task is never queued */
+	if (!times.last_queued_ns) /* the idle task is never queued */
 		return;
 	now_ns = task_clock_ns(next);
 	pid = task_pid(next);
-	clock = clock_at(cpu);
 	baseline = baseline_at(pid & (BASELINES - 1));
-	if (!clock || !baseline)
+	if (!baseline)
 		return;
-	wait_ns = wait_of(times.run_delay_ns, pid, now_ns - queued_ns, baseline,
-			  &clock->baseline_collisions);
-	if (wait_ns < 0) {
-		clock->negative_waits++;
+	wait_ns = wait_of(times.run_delay_ns, pid, now_ns - times.last_queued_ns, baseline,
+			  &has_collided);
+	slot = slot_of(task_cgroup_id(next));
+	if (has_collided || (u64)wait_ns >> WAIT_LIMIT_BITS || slot == OTHER_SLOT)
+		count_doubts(cpu, has_collided, wait_ns, slot);
+	if (wait_ns < 0)
 		wait_ns = 0;
-	} else if (wait_ns >> 40) {
-		clock->saturations++;
-	}
-
-	cgroup_id = task_cgroup_id(next);
-	slot = slot_of(cgroup_id);
-	if (slot == OTHER_SLOT)
-		clock->unassigned_events++;
 	histogram = runqueue_histogram_at(cpu * SLOTS + slot);
 	if (!histogram)
 		return;
@@ -74,10 +90,8 @@ static __always_inline void observe_switch(struct task_struct *next, u32 cpu)
 
 	epoch = now_ns / BIN_NS;
 	bin = runqueue_bin_at((cpu * (settings_bins_mask() + 1) + (epoch & settings_bins_mask())) * SLOTS + slot);
-	if (bin && record_bin(bin, epoch, wait_ns) && now_ns - clock->runqueue_ns > CLOCK_PAIR_NS) {
-		clock->runqueue_ns = now_ns;
-		clock->monotonic_ns = bpf_ktime_get_ns();
-	}
+	if (bin && record_bin(bin, epoch, wait_ns))
+		pair_clocks(cpu, now_ns);
 }
 
 #endif

@@ -9,7 +9,7 @@
  * so does the baseline, or the next wait would look like a pid used again.
  */
 static __always_inline s64 wait_of(u64 run_delay_ns, u32 pid, s64 segment_ns,
-				   struct rs_baseline *baseline, u64 *collisions)
+				   struct rs_baseline *baseline, int *has_collided)
 {
 	s64 wait_ns = segment_ns;
 
@@ -18,7 +18,7 @@ static __always_inline s64 wait_of(u64 run_delay_ns, u32 pid, s64 segment_ns,
 		/* A pid used again starts from zero: all its delay so far is this wait's. */
 		wait_ns += run_delay_ns - (run_delay_ns < baseline->run_delay_ns ? 0 : baseline->run_delay_ns);
 	} else if (baseline->pid) {
-		(*collisions)++;
+		*has_collided = 1;
 	}
 #endif
 	baseline->pid = pid;

@@ -28,6 +28,8 @@ OTHER: Final = "other"
 """The name of slot 0: all cgroups without a slot of their own."""
 
 _LOOK_AGAIN_NS: Final = 100_000_000
+_MOST_ABSENT: Final = 1_024
+"""Cgroups without a slot that are remembered, whatever a program asks for."""
 _SECOND_NS: Final = 1_000_000_000
 
 _Cursor = tuple[mmap.mmap, int, int, int]
@@ -92,8 +94,8 @@ class PageReader:
                 return None
             self._cursors[cgroup] = cursor
             self._stay_awake(page)
-            self.reason = ""
             _, _, pressure = read_pressure(cursor[0], cursor[1]) or (0, 0, nan)
+            self.reason = "not measured yet" if isnan(pressure) else ""
             return None if isnan(pressure) else pressure
 
     def _fresh_page(self) -> Page | None:
@@ -146,6 +148,8 @@ class PageReader:
         number = 0 if cgroup == OTHER else cgroup_id(page.hierarchy, cgroup)
         offset = None if number is None else page.find(number)
         if number is None or offset is None:
+            if len(self._absent) >= _MOST_ABSENT:
+                self._absent.clear()
             self._absent[cgroup] = generation, self._last_read_ns + _SECOND_NS
             name = "this process's cgroup" if cgroup is None else cgroup
             self.reason = f"{name}: " + ("not seen here" if number is None else "has no slot")

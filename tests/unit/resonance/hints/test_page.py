@@ -89,6 +89,8 @@ def test_pressure_that_is_not_known_is_none(writer: PageWriter, reader: PageRead
     assert reader.pressure() == 0.25
     writer.write(time.monotonic_ns(), slots(), pressures())
     assert reader.pressure() is None
+    assert reader.pressure("/web") is None
+    assert reader.reason == "not measured yet"
 
 
 def test_a_stale_value_is_none_and_not_bad(writer: PageWriter, reader: PageReader) -> None:
@@ -111,6 +113,14 @@ def test_a_cgroup_without_a_slot_is_none(writer: PageWriter, reader: PageReader)
     assert reader.pressure("/gone") is None
     assert reader.reason == "/gone: not seen here"
     assert not writer.has_readers()
+
+
+def test_asking_for_ever_new_cgroups_does_not_fill_the_memory(
+    writer: PageWriter, reader: PageReader
+) -> None:
+    for number in range(3_000):
+        assert reader.pressure(f"/gone/{number}") is None
+    assert len(reader._absent) <= 1_024
 
 
 def test_a_cgroup_is_found_once_it_gets_a_slot(writer: PageWriter, reader: PageReader) -> None:
