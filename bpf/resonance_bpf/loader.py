@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import signal
 import traceback
 from collections.abc import Callable
@@ -20,10 +21,16 @@ from resonance_bpf import pins
 from resonance_bpf.errors import ProbeError
 from resonance_bpf.report import BackendName, LoadReport, LoadRequest, Rejection
 
-__all__ = ["Choice", "choose"]
+__all__ = ["Choice", "Stopped", "choose"]
 
 Choice = Literal["auto", "core", "bcc", "none"]
 _PR_SET_PDEATHSIG: Final = 1
+_LOOK_SECONDS: Final = 0.05
+"""How often a load is asked whether it is still wanted."""
+
+
+class Stopped(BaseException):
+    """The load was not wanted any more; a control signal, never an error."""
 
 
 class _Failure(msgspec.Struct, frozen=True, tag="failure"):
@@ -34,7 +41,9 @@ class _Success(msgspec.Struct, frozen=True, tag="success"):
     report: LoadReport
 
 
-def choose(wanted: Choice, request: LoadRequest) -> LoadReport:
+def choose(
+    wanted: Choice, request: LoadRequest, is_told_to_stop: Callable[[], bool] = bool
+) -> LoadReport:
     """Load the wanted backend, or the best that works.
 
     Parameters
@@ -43,6 +52,8 @@ def choose(wanted: Choice, request: LoadRequest) -> LoadReport:
         A named backend is taken or refused; only ``auto`` goes on to the next.
     request : LoadRequest
         What to load, and where to pin it.
+    is_told_to_stop : callable
+        Asked again and again whether to give up.
 
     Returns
     -------
@@ -53,6 +64,8 @@ def choose(wanted: Choice, request: LoadRequest) -> LoadReport:
     ------
     ProbeError
         The one named backend does not work here.
+    Stopped
+        It was told to; what is pinned already is the caller's to remove.
     """
     rejected: list[Rejection] = []
     candidates: tuple[BackendName, ...] = ("core", "bcc", "none") if wanted == "auto" else (wanted,)
@@ -64,7 +77,7 @@ def choose(wanted: Choice, request: LoadRequest) -> LoadReport:
                 hierarchy=request.hierarchy,
                 rejected=tuple(rejected),
             )
-        answer = _attempt(backend, request)
+        answer = _attempt(backend, request, is_told_to_stop)
         if isinstance(answer, _Success):
             return msgspec.structs.replace(
                 answer.report, rejected=(*rejected, *answer.report.rejected)
@@ -87,7 +100,9 @@ def _backend(name: BackendName) -> Callable[[LoadRequest], LoadReport]:
     return load
 
 
-def _attempt(backend: BackendName, request: LoadRequest) -> _Success | _Failure:
+def _attempt(
+    backend: BackendName, request: LoadRequest, is_told_to_stop: Callable[[], bool]
+) -> _Success | _Failure:
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -95,6 +110,12 @@ def _attempt(backend: BackendName, request: LoadRequest) -> _Success | _Failure:
         _load_and_leave(backend, request, write)
     os.close(write)
     with os.fdopen(read, "rb") as pipe:
+        while not (is_told_to_stop() or select.select([pipe], [], [], _LOOK_SECONDS)[0]):
+            pass
+        if is_told_to_stop():
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise Stopped
         raw = pipe.read()
     answer = _decode(raw) if raw else None
     if isinstance(answer, _Success) and answer.report.loader_pid:

@@ -52,7 +52,7 @@ class SlotTable:
         ValueError
             The slot or id is out of range.
         """
-        if not OTHER_SLOT < slot < SLOTS or cgroup_id <= 0:
+        if not OTHER_SLOT < slot < SLOTS or not 0 < cgroup_id < 1 << 64:
             raise ValueError(f"slot {slot}, cgroup id {cgroup_id}: out of range")
         self.release(cgroup_id)
         for cell in _window(cgroup_id):

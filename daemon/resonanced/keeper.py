@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -104,6 +105,7 @@ class Keeper:
         self._children: dict[int, str] = {}
         self._programs: dict[str, int] = {}
         self._table: SlotTable | None = None
+        self._is_ready = False
         self._stop_at: float | None = None
         self._status: int | None = None
 
@@ -118,19 +120,23 @@ class Keeper:
         if os.geteuid() != 0:
             raise StartError("not root", "only root may load probes", "run it with sudo")
         identity = privileges.find_identity(self._settings.service)
-        with ExitStack() as stack:
-            directory = stack.enter_context(runtime.directory(self._settings, identity))
-            if self._view:
-                stack.enter_context(runtime.held_back_log(directory))
-            wakeup = stack.enter_context(_signal_wakeup())
-            report = self._load(stack)
-            requests, orders = self._start_daemon(stack, report, identity)
-            # Last in, first out: the daemon ends before its sockets and pins go.
-            stack.callback(self._end_children)
-            privileges.keep_only(privileges.KEEPER_CAPABILITIES)
-            return self._serve(requests, orders, wakeup, report, identity)
+        try:
+            with ExitStack() as stack:
+                return self._run(stack, identity)
+        except loader.Stopped:
+            return 0
 
-    def _load(self, stack: ExitStack) -> LoadReport:
+    def _run(self, stack: ExitStack, identity: privileges.Identity) -> int:
+        stack.enter_context(runtime.directory(self._settings, identity))
+        if self._view:
+            stack.enter_context(runtime.held_back_log())
+        wakeup = stack.enter_context(_signal_wakeup())
+        report = self._load(stack, partial(_is_told_to_stop, wakeup))
+        requests, orders = self._start_daemon(stack, report, identity, wakeup)
+        privileges.keep_only(privileges.KEEPER_CAPABILITIES)
+        return self._serve(requests, orders, wakeup, report, identity)
+
+    def _load(self, stack: ExitStack, is_told_to_stop: Callable[[], bool]) -> LoadReport:
         settings = self._settings.probes
         self._hierarchy = hierarchy = find_hierarchy()
         bpffs = Path(settings.bpffs_directory)
@@ -151,16 +157,25 @@ class Keeper:
             generation = pins.create(bpffs)
             stack.callback(pins.remove, generation)
             request = msgspec.structs.replace(request, directory=str(generation.path))
-        report = loader.choose(settings.backend, request)
+        report = loader.choose(settings.backend, request, is_told_to_stop)
         if report.loader_pid:
             self._children[report.loader_pid] = "loader"
         return report
 
     def _start_daemon(
-        self, stack: ExitStack, report: LoadReport, identity: privileges.Identity
+        self,
+        stack: ExitStack,
+        report: LoadReport,
+        identity: privileges.Identity,
+        wakeup: socket.socket,
     ) -> tuple[socket.socket, socket.socket]:
         requests, daemon_requests = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         orders, daemon_orders = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # Last in, first out: the daemon must not wait for an answer when it is told to end,
+        # and ends before its orders and pins go.
+        stack.callback(orders.close)
+        stack.callback(self._end_children)
+        stack.callback(requests.close)
         outputs: dict[str, int] = {}
         if report.backend != "none":
             outputs = {
@@ -171,6 +186,8 @@ class Keeper:
         pid = os.fork()
         if pid == 0:
             _reset_signals()
+            # What the keeper hears of signals is not the daemon's to read or write.
+            wakeup.close()
             requests.close()
             orders.close()
             inheritance = Inheritance(
@@ -196,8 +213,6 @@ class Keeper:
                 for program in PROGRAMS
                 if os.path.exists(f"{report.directory}/prog_{program.name}")
             }
-        stack.callback(requests.close)
-        stack.callback(orders.close)
         return requests, orders
 
     def _serve(
@@ -218,15 +233,33 @@ class Keeper:
                 ready = {key.fileobj for key, _ in selector.select(left)}
                 if wakeup in ready:
                     self._take_signals(wakeup.recv(_MAX_BYTES), orders)
-                if requests in ready:
-                    raw = requests.recv(_MAX_BYTES)
-                    if raw:
-                        answer = self._answer(link.decode_request(raw), report, identity)
-                        if answer:
-                            requests.send(msgspec.json.encode(answer))
-                    else:
-                        selector.unregister(requests)
+                if requests in ready and not self._take_request(requests, report, identity):
+                    selector.unregister(requests)
         return self._status
+
+    def _take_request(
+        self, requests: socket.socket, report: LoadReport, identity: privileges.Identity
+    ) -> bool:
+        """Answer one request; return whether there may be more.
+
+        Raises
+        ------
+        RefusedError
+            The daemon said that it failed, or what it would never say: it is not ours any more.
+        """
+        try:
+            raw = requests.recv(_MAX_BYTES)
+            if not raw:
+                return False
+            answer = self._answer(link.decode_request(raw), report, identity)
+            if answer:
+                # One that does not read its answers must not hold us up.
+                requests.send(msgspec.json.encode(answer), socket.MSG_DONTWAIT)
+        except (ValueError, BlockingIOError) as error:
+            raise RefusedError(f"the daemon process speaks nonsense: {error}", 1) from error
+        except (BrokenPipeError, ConnectionResetError):
+            return False  # it died; SIGCHLD says how
+        return True
 
     def _answer(
         self, request: link.Request, report: LoadReport, identity: privileges.Identity
@@ -243,6 +276,9 @@ class Keeper:
                 read = syscalls.program_recursion_misses
                 return link.Answer(misses={name: read(fd) for name, fd in self._programs.items()})
             case link.Ready():
+                if self._is_ready:
+                    raise ValueError("it is ready twice")
+                self._is_ready = True
                 self._announce(report, request, identity)
                 if self._for_seconds is not None:
                     self._stop_at = time.monotonic() + self._for_seconds
@@ -281,7 +317,10 @@ class Keeper:
             settings, refused = self._settings, str(error)
         restart = config.keys_that_need_a_restart(self._settings, settings)
         order = link.Reload(settings=settings, refused=refused, needs_restart=restart)
-        orders.send(msgspec.json.encode(order))
+        try:
+            orders.send(msgspec.json.encode(order), socket.MSG_DONTWAIT)
+        except (BlockingIOError, BrokenPipeError, ConnectionResetError) as error:
+            _log.warning("reload_lost reason=%r", f"the daemon does not listen: {error.strerror}")
 
     def _end_children(self) -> None:
         deadline = time.monotonic() + _STOP_SECONDS
@@ -306,7 +345,7 @@ def _signal_wakeup() -> Generator[socket.socket]:
     read.setblocking(False)
     write.setblocking(False)
     before = {number: signal.signal(number, _wake) for number in _SIGNALS}
-    signal.set_wakeup_fd(write.fileno())
+    signal.set_wakeup_fd(write.fileno(), warn_on_full_buffer=False)
     try:
         yield read
     finally:
@@ -317,11 +356,20 @@ def _signal_wakeup() -> Generator[socket.socket]:
         write.close()
 
 
+def _is_told_to_stop(wakeup: socket.socket) -> bool:
+    """Look for a polite signal among those that wait to be taken, and leave all where they are."""
+    try:
+        waiting = wakeup.recv(_MAX_BYTES, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    return not {signal.SIGTERM, signal.SIGINT}.isdisjoint(waiting)
+
+
 def _wake(_number: int, _frame: object) -> None:
     """Do nothing: the interpreter has written the number where the loop waits."""
 
 
 def _reset_signals() -> None:
-    signal.set_wakeup_fd(-1)
+    os.close(signal.set_wakeup_fd(-1))
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)

@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""The runtime directory: who may be in it, one service at a time, and empty afterwards."""
+"""The runtime directory: who may be in it, one service at a time, and empty afterwards.
+
+While the service runs the directory is the daemon's, and what is in it may have been put
+there by a daemon that somebody took over. So root opens nothing there but the lock, follows
+no link, and removes only names that are ours.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -16,17 +22,22 @@ from resonanced.errors import StartError
 from resonanced.hints.socket import is_served
 from resonanced.privileges import Identity
 
-__all__ = ["directory", "held_back_log"]
+__all__ = ["directory", "held_back_log", "sweep_after_death"]
 
 _LOCK: Final = "resonanced.lock"
-_LOG: Final = "resonanced.log"
-_OPEN_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-"""The directory is the daemon's: what it could link to must not be opened as root."""
+_HOME_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+# Not blocking: a pipe in the lock's place must not hold up the start.
+_LOCK_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_MODE: Final = 0o755
+_LOCK_MODE: Final = 0o600
+"""Whoever can open a file can lock it, and keep us from starting."""
 
 
 @contextmanager
 def directory(settings: Settings, identity: Identity) -> Generator[Path]:
     """Hold the runtime directory for one service; leave nothing in it that we made.
+
+    Forked children hold the lock too, so a daemon that outlives its keeper keeps it.
 
     Raises
     ------
@@ -37,46 +48,135 @@ def directory(settings: Settings, identity: Identity) -> Generator[Path]:
     names = _names(Path(settings.hints.socket))
     # A lock that is there already was left by one of us who could not clean up.
     is_ours = not path.is_dir() or (path / _LOCK).exists()
-    try:
-        path.mkdir(mode=0o755, parents=False, exist_ok=True)
-        _refuse_strangers(path, names)
-        lock = os.open(path / _LOCK, _OPEN_FLAGS, 0o644)
-    except OSError as error:
-        hint = "set service.runtime_directory to a directory that can be made"
-        raise StartError(str(path), error.strerror or str(error), hint) from error
-    try:
-        _take(lock, path)
-        os.chown(path, identity.uid, identity.gid)
+    with ExitStack() as stack:
         try:
-            yield path
-        finally:
-            _sweep(path, names)
-            if is_ours and not any(path.iterdir()):
-                path.rmdir()
-    finally:
-        os.close(lock)
+            home = _open_home(path)
+            stack.callback(os.close, home)
+            _refuse_strangers(home, path, names, identity)
+            lock = _open_lock(home, path)
+            stack.callback(os.close, lock)
+            _take(lock, path)
+            stack.callback(_give_back, home, path, names, is_ours=is_ours)
+            if is_ours:
+                os.fchmod(home, _MODE)
+            os.fchown(home, identity.uid, identity.gid)
+        except OSError as error:
+            hint = "set service.runtime_directory to a directory that can be made"
+            raise StartError(str(path), error.strerror or str(error), hint) from error
+        yield path
+
+
+def sweep_after_death(settings: Settings) -> tuple[list[Path], int | None]:
+    """Remove what a service that was killed left in its runtime directory.
+
+    Returns
+    -------
+    removed : list of Path
+        The directory and what was in it.
+    holder : int or None
+        The process that still holds the directory; then nothing is removed.
+
+    Raises
+    ------
+    StartError
+        It may not be opened.
+    """
+    path = Path(settings.service.runtime_directory)
+    if not os.path.lexists(path / _LOCK):
+        return [], None
+    names = _names(Path(settings.hints.socket))
+    try:
+        home = os.open(path, _HOME_FLAGS)
+        with ExitStack() as stack:
+            stack.callback(os.close, home)
+            lock = _open_lock(home, path)
+            stack.callback(os.close, lock)
+            if not _is_taken(lock):
+                return [], _holder(lock)
+            there = [path / name for name in names if os.path.lexists(path / name)]
+            _give_back(home, path, names, is_ours=True)
+    except OSError as error:
+        raise StartError(str(path), error.strerror or str(error), "run as root") from error
+    return [entry for entry in (*there, path) if not os.path.lexists(entry)], None
 
 
 def _names(socket: Path) -> tuple[str, ...]:
     page = socket.with_suffix(".page").name
-    return (_LOCK, _LOG, socket.name, page, f".{page}")
+    return (socket.name, page, f".{page}", _LOCK)
 
 
-def _refuse_strangers(path: Path, names: tuple[str, ...]) -> None:
-    strangers = sorted(entry.name for entry in path.iterdir() if entry.name not in names)
+def _open_home(path: Path) -> int:
+    with suppress(FileExistsError):
+        path.mkdir(mode=_MODE)
+    return os.open(path, _HOME_FLAGS)
+
+
+def _refuse_strangers(home: int, path: Path, names: tuple[str, ...], identity: Identity) -> None:
+    found = os.fstat(home)
+    strangers = sorted(entry for entry in os.listdir(home) if entry not in names)
     if strangers:
-        hint = "give resonanced a directory of its own: service.runtime_directory"
-        raise StartError(str(path), f"holds what is not ours: {strangers[0]}", hint)
+        reason = f"holds what is not ours: {strangers[0]}"
+    elif found.st_uid not in {os.geteuid(), identity.uid}:
+        reason = f"belongs to user {found.st_uid}"
+    elif found.st_mode & stat.S_IWOTH:
+        reason = "everybody may write there"
+    else:
+        return
+    hint = "give resonanced a directory of its own: service.runtime_directory"
+    raise StartError(str(path), reason, hint)
+
+
+def _open_lock(home: int, path: Path) -> int:
+    """Open the lock; a link or pipe in its place was not put there by us."""
+    lock = os.open(_LOCK, _LOCK_FLAGS, _LOCK_MODE, dir_fd=home)
+    found = os.fstat(lock)
+    if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+        return lock
+    os.close(lock)
+    raise StartError(str(path / _LOCK), "is not the file that we make", "remove it")
+
+
+def _is_taken(lock: int) -> bool:
+    """Take the lock unless somebody has it; return whether it is ours now."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder(lock: int) -> int:
+    text = os.pread(lock, 32, 0).strip()
+    return int(text) if text.isdigit() else 0
+
+
+def _take(lock: int, path: Path) -> None:
+    if not _is_taken(lock):
+        hint = "stop it first, or set another service.runtime_directory"
+        raise StartError(str(path), f"in use by resonanced, pid {_holder(lock)}", hint)
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+
+
+def _give_back(home: int, path: Path, names: tuple[str, ...], *, is_ours: bool) -> None:
+    """Remove the files of a service that is over, but no socket that somebody else serves."""
+    for name in names:
+        if not is_served(path / name):
+            # A directory of that name is not ours.
+            with suppress(FileNotFoundError, IsADirectoryError):
+                os.unlink(name, dir_fd=home)
+    if is_ours and not os.listdir(home):
+        path.rmdir()
 
 
 @contextmanager
-def held_back_log(directory: Path) -> Generator[None]:
-    """Keep standard error in a file while something else draws on the terminal.
+def held_back_log() -> Generator[None]:
+    """Keep standard error in memory while something else draws on the terminal.
 
     What was logged is shown once the terminal is free again; nothing is lost.
     """
     terminal = os.dup(sys.stderr.fileno())
-    log = os.open(directory / _LOG, _OPEN_FLAGS | os.O_TRUNC | os.O_APPEND, 0o600)
+    log = os.memfd_create("resonanced.log")
     os.dup2(log, sys.stderr.fileno())
     try:
         yield
@@ -86,21 +186,3 @@ def held_back_log(directory: Path) -> Generator[None]:
         os.lseek(log, 0, os.SEEK_SET)
         with os.fdopen(log, errors="replace") as kept:
             sys.stderr.writelines(kept)
-
-
-def _take(lock: int, path: Path) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = os.pread(lock, 32, 0).decode(errors="replace").strip()
-        hint = "stop it first, or set another service.runtime_directory"
-        raise StartError(str(path), f"in use by resonanced, pid {holder}", hint) from error
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-
-
-def _sweep(path: Path, names: tuple[str, ...]) -> None:
-    """Remove the files of a service that is over, but no socket that somebody else serves."""
-    for name in names:
-        if not is_served(path / name):
-            (path / name).unlink(missing_ok=True)

@@ -54,7 +54,7 @@ def run(inheritance: Inheritance) -> int:
     try:
         asyncio.run(_Daemon(inheritance, keeper).serve())
     except DaemonError as error:
-        _log.error("daemon_failed reason=%r", str(error))
+        # The keeper says it to the operator, in its one line.
         keeper.tell(link.Failed(reason=str(error), exit_code=error.exit_code))
         return error.exit_code
     return 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the daemon itself takes: CPU and memory of all its processes, with 64 cgroups.
+"""CPU and memory of all our processes, with 64 cgroups.
 
 Quiet: 10 Hz, a scrape every 15 s, nobody reads the page. Read: 64 processes read the page
 200 times a second each, through the SDK; their own CPU time is not counted. Both take turns.
@@ -95,7 +95,9 @@ def _results(percent: dict[str, list[float]], memory: dict[str, int]) -> list[Re
             _PLACEBO_BAR,
             is_placebo=True,
         ),
-        Result("CPU, 10 Hz, 64 cgroups", "1 % of a core", paired.within(quiet, QUIET_BAR_PERCENT), 1.0),
+        Result(
+            "CPU, 10 Hz, 64 cgroups", "1 % of a core", paired.within(quiet, QUIET_BAR_PERCENT), 1.0
+        ),
         Result(
             "CPU, 64 readers at 200 Hz",
             "3 % of a core",

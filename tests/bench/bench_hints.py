@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a hint costs and how old it is: page reads and gRPC calls, 64 cgroups.
+"""What a hint costs, and how old it is: page and gRPC.
 
 The bars are absolute, so a ratio is a measured value over its bar. Beside `Get` runs a call of a
 service that does nothing: where even that misses the bar, the machine is too busy to say.
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 import grpc
+
 import paired
 import resonance.hints
 import running
@@ -135,7 +136,9 @@ def _measure_calls(service: Service, rounds: int) -> list[Result]:
     share = {name: paired.within(values, GET_BAR_SECONDS) for name, values in calls.items()}
     return [
         _placebo("Get p99", calls["alone"], calls["alone again"], _GET_PLACEBO_BAR),
-        Result(f"A/A: call of nothing p99, {size} bytes", "1 ms", share["bare"], 1.0, is_placebo=True),
+        Result(
+            f"A/A: call of nothing p99, {size} bytes", "1 ms", share["bare"], 1.0, is_placebo=True
+        ),
         Result("Get p99, no watchers", "1 ms", share["alone"], 1.0),
         Result(f"Get p99, {WATCHERS} watchers", "1 ms", share["watched"], 1.0),
     ]

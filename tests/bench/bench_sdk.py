@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What importing the SDK takes, in a fresh interpreter each time.
+"""What importing the SDK takes in a fresh interpreter.
 
 A value is the whole life of the process, start of the interpreter included; bare Python is
 the A/A arm. The bar is absolute, so its ratio is the median time over 100 ms.

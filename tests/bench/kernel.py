@@ -9,6 +9,7 @@ descriptor too.
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import struct
 import subprocess
@@ -86,6 +87,20 @@ def attached(programs: Sequence[Program]) -> Iterator[Sequence[int]]:
             what = "BPF_RAW_TRACEPOINT_OPEN"
             stack.callback(os.close, syscalls._bpf(_RAW_TRACEPOINT_OPEN, attributes, what))
         yield [program.descriptor for program in programs]
+
+
+def in_turn(variants: Sequence[Variant]) -> Variant:
+    """Return a variant that is each of these in turn: the same, loaded more than once.
+
+    Where the kernel happens to put a program's code moves its cost by a few nanoseconds for
+    as long as it is loaded, so one load is one sample, however often it runs.
+    """
+    turn = itertools.cycle(variants)
+
+    def attach() -> AbstractContextManager[Sequence[int]]:
+        return next(turn)()
+
+    return attach
 
 
 @contextmanager

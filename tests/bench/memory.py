@@ -18,12 +18,12 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
+from paired import Estimate, Result, compare, interleave, placebo
 from resonance_bpf import syscalls
 from resonance_bpf.catalogue import BIN_HZ, MAPS, SLOTS, map_bytes
 from resonance_bpf.reader import Records, open_maps
 from resonanced.keeper import possible_cpus
-
-from paired import Estimate, Result, compare, interleave, placebo
 from variants import Backend
 
 MEMORY_BAR: Final = 1.05

@@ -139,12 +139,8 @@ def _folded(estimate: Estimate, scale: Callable[[float], float]) -> Estimate:
 
 def machine() -> str:
     """Return what a reader must know of the machine, in one line."""
-    fields = dict(
-        (name.strip(), value.strip())
-        for name, _, value in (
-            line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines()
-        )
-    )
+    lines = (line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines())
+    fields = {name.strip(): value.strip() for name, _, value in lines}
     system = os.uname()
     parts = [
         fields.get("model name", system.machine),

@@ -64,7 +64,7 @@ class Service:
         return sum(time.clock_gettime((~pid << 3) | _CPUCLOCK_SCHED) for pid in self.pids)
 
     def memory_bytes(self, field: str) -> int:
-        """Return the sum of a field of ``smaps_rollup``: Rss, or Pss that counts shared pages once."""
+        """Return the sum of a field of ``smaps_rollup``; only Pss counts shared pages once."""
         texts = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.pids)
         found = (re.search(rf"^{field}:\s+(\d+) kB", text, re.MULTILINE) for text in texts)
         return sum(int(match[1]) * 1024 for match in found if match)

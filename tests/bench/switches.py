@@ -48,9 +48,7 @@ def _pipe() -> float:
     """Run the pipe benchmark; return wall nanoseconds per context switch."""
     cpu = str(max(os.sched_getaffinity(0)))
     command = ["chrt", "-f", "10", "taskset", "-c", cpu, "perf", "bench", "sched", "pipe"]
-    done = subprocess.run(
-        [*command, "-l", str(_LOOPS)], check=True, capture_output=True, text=True
-    )
+    done = subprocess.run([*command, "-l", str(_LOOPS)], check=True, capture_output=True, text=True)
     match = re.search(r"([\d.]+) usecs/op", done.stdout)
     if not match:
         raise RuntimeError(f"perf bench said something else: {done.stdout!r}")
@@ -83,7 +81,10 @@ def _cold(variant: Variant) -> float:
         before = [account(each) for each in descriptors]
         _messaging()
         return float(
-            sum((account(each) - then).run_ns for each, then in zip(descriptors, before, strict=True))
+            sum(
+                (account(each) - then).run_ns
+                for each, then in zip(descriptors, before, strict=True)
+            )
         )
 
 
@@ -142,6 +143,9 @@ def measure_cold(variants: Mapping[str, Variant], rounds: int) -> list[Result]:
     arms = {name: variants[name] for name in ("ours", "runqlat")}
     arms["ours again"] = variants["ours"]
     total = interleave({name: partial(_cold, arm) for name, arm in arms.items()}, rounds)
+    print("\nmessaging, median total program time")
+    for name, values in total.items():
+        print(f"{name:28}  {statistics.median(values) / 1e6:7.2f} ms")
     again = placebo(total["ours again"], total["ours"])
     ratio = compare(total["ours"], total["runqlat"])
     what = "total program time, messaging"

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+import kernel
+from kernel import Program
 from resonance_bpf import loader, syscalls
 from resonance_bpf.catalogue import MAPS, PROGRAMS
 from resonance_bpf.errors import ProbeError
@@ -23,9 +25,6 @@ from resonance_bpf.libbpf import open_library
 from resonance_bpf.report import LoadReport, LoadRequest
 from resonance_bpf.slot_table import SlotTable
 from resonanced.keeper import possible_cpus
-
-import kernel
-from kernel import Program
 
 _EMPTY: Final = Path(__file__).with_name("programs") / "empty.bpf.c"
 _RUNQLAT_PROGRAMS: Final = 3
@@ -86,9 +85,20 @@ class Backend:
             yield descriptors
 
 
-def load_backend(name: Literal["core", "bcc"], bpffs: Path) -> Backend | str:
-    """Load a backend through the shipped loader; return why not, where it cannot be."""
-    directory = bpffs / name
+def load_backends(
+    name: Literal["core", "bcc"], bpffs: Path, count: int
+) -> tuple[list[Backend], str]:
+    """Load a backend some times through the shipped loader; say why not, where it cannot be."""
+    loaded: list[Backend] = []
+    for number in range(count):
+        backend = _load_backend(name, bpffs / f"{name}-{number}")
+        if isinstance(backend, str):
+            return [], backend
+        loaded.append(backend)
+    return loaded, ""
+
+
+def _load_backend(name: Literal["core", "bcc"], directory: Path) -> Backend | str:
     directory.mkdir()
     request = _request(directory)
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import json
 import subprocess
 import tempfile
 from pathlib import Path
@@ -28,17 +27,17 @@ static u64 bpf_ktime_get_ns(void) { return 0; }
 #include "wait.h"
 void host_record(struct rs_histogram *histogram, u32 class, u64 wait_ns)
 {
-	record(histogram, class, wait_ns);
+    record(histogram, class, wait_ns);
 }
 u32 host_slot_of(struct rs_slot_cell *table, u64 cgroup_id)
 {
-	cells = table;
-	return slot_of(cgroup_id);
+    cells = table;
+    return slot_of(cgroup_id);
 }
 s64 host_wait_of(u64 run_delay_ns, u32 pid, s64 segment_ns, struct rs_baseline *baseline,
-		 int *has_collided)
+         int *has_collided)
 {
-	return wait_of(run_delay_ns, pid, segment_ns, baseline, has_collided);
+    return wait_of(run_delay_ns, pid, segment_ns, baseline, has_collided);
 }
 """
 
@@ -66,20 +65,14 @@ def host_library() -> ctypes.CDLL:
 
 def evaluate(expressions: list[str]) -> dict[str, int]:
     """Return what integer expressions over layout.h come to, by the compiler."""
-    prints = "".join(
-        f'printf("%s\\"%s\\": %lld", {index} ? ", " : "", "{expression}", (long long)({expression}));'
-        for index, expression in enumerate(expressions)
-    )
-    source = (
-        "#include <stddef.h>\n#include <stdio.h>\n#include \"layout.h\"\n"
-        f'int main(void) {{ printf("{{"); {prints} printf("}}"); return 0; }}\n'
-    )
+    prints = "".join(f'printf("%lld\\n", (long long)({each}));\n' for each in expressions)
+    includes = "#include <stddef.h>\n#include <stdio.h>\n#include <layout.h>\n"
+    source = f"{includes}int main(void) {{ {prints} return 0; }}\n"
     with tempfile.TemporaryDirectory() as directory:
         program = Path(directory, "facts")
         _compile(source, program)
         said = subprocess.run([program], check=True, capture_output=True)
-    values: dict[str, int] = json.loads(said.stdout)
-    return values
+    return dict(zip(expressions, map(int, said.stdout.split()), strict=True))
 
 
 def _compile(source: str, output: Path, *flags: str) -> None:

@@ -274,9 +274,7 @@ def test_a_reload_takes_a_good_file_and_keeps_the_old_one_for_a_bad_one(
 
     service.place.config.write_text("[signals]\ncgroups = 7\n", encoding="utf-8")
     service.process.send_signal(signal.SIGHUP)
-    assert _eventually(
-        lambda: service.metric("resonance_reloads_total", outcome="refused") == 1
-    )
+    assert _eventually(lambda: service.metric("resonance_reloads_total", outcome="refused") == 1)
     assert path in service.slots()
 
     service.place.write_config(signals={"cgroups": [path]}, hints={"page_hz": 100.0})

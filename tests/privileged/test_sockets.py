@@ -111,9 +111,7 @@ def test_mean_round_trip_time_is_that_of_the_kernels_tcp_info(
     for cgroup in (clients, servers):
         counted = probes.sockets(SRTT, cgroup.slot)
         assert counted.n >= messages
-        assert _mean_seconds(counted) == pytest.approx(
-            statistics.mean(rtt_us) / 1e6, rel=0.05
-        )
+        assert _mean_seconds(counted) == pytest.approx(statistics.mean(rtt_us) / 1e6, rel=0.05)
     assert min(rtt_us) / 1e6 >= ROUND_TRIP_SECONDS
 
 

@@ -41,9 +41,7 @@ def test_an_array_type_has_the_size_and_offsets_of_its_struct(struct: str) -> No
 
 
 def test_records_packed_by_hand_have_the_size_of_their_structs() -> None:
-    request = LoadRequest(
-        directory="/x", possible_cpus=2, hierarchy="v1-cpu", root_cgroup_id=7, own_cgroup_id=0
-    )
+    request = LoadRequest(directory="/x", possible_cpus=2, hierarchy="v1-cpu", root_cgroup_id=7)
     facts = evaluate([f"sizeof(struct rs_{name})" for name in ("settings", "canary", "slot_cell")])
     assert list(facts.values()) == [
         len(pack_settings(request, has_data_ready=True)),
@@ -54,7 +52,7 @@ def test_records_packed_by_hand_have_the_size_of_their_structs() -> None:
 
 def test_settings_are_packed_where_the_programs_look_for_them() -> None:
     request = LoadRequest(
-        directory="/x", possible_cpus=2, hierarchy="v1-cpu", root_cgroup_id=0xABCDEF0123, own_cgroup_id=9
+        directory="/x", possible_cpus=2, hierarchy="v1-cpu", root_cgroup_id=0xABCDEF0123
     )
     raw = pack_settings(request, has_data_ready=True, canary_pid=4711)
     facts = evaluate(

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: MIT
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resonance_bpf import pins
+from resonance_bpf.errors import PinError
+from resonance_bpf.report import LoadReport, ProgramReport, Rejection
+from resonanced import check, cli, link
+from resonanced.errors import StartError
+from resonanced.privileges import Identity
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "resonanced.toml"
+    path.write_text(f'[probes]\nbpffs_directory = "{tmp_path}/bpf"\n', encoding="utf-8")
+    (tmp_path / "bpf").mkdir()
+    return path
+
+
+def test_without_a_verb_it_shows_how_to_use_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([])
+    assert ended.value.code == 2
+    assert "usage: resonanced" in capsys.readouterr().err
+
+
+def test_help_ends_with_examples_of_every_verb_below_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--help"])
+    text = capsys.readouterr().out
+    assert ended.value.code == 0
+    examples = text.partition("examples:")[2]
+    assert all(f"resonanced {verb}" in examples for verb in ("run", "check", "rollback"))
+    assert max(map(len, text.splitlines())) < 80
+
+
+def test_it_says_its_release(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.count(".") == 2
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "soon"])
+def test_a_run_time_that_is_none_is_refused(seconds: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run", "--for", seconds])
+    assert ended.value.code == 2
+
+
+def test_a_wrong_file_is_one_line_on_stderr_and_exits_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "missing.toml"
+    assert cli.main(["check", "--config", str(path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err == f"resonanced: {path}: no such file\n"
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(StartError("x", "taken", "do y"), 1), (PinError("x", "taken", "do y"), 1)],
+)
+def test_an_error_is_one_line_with_what_to_do_next(
+    error: Exception,
+    status: int,
+    config: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(pins, "rollback", fail)
+    assert cli.main(["rollback", "--config", str(config)]) == status
+    assert capsys.readouterr().err == "resonanced: x: taken; do y\n"
+
+
+def test_flags_reach_the_settings(monkeypatch: pytest.MonkeyPatch, config: Path) -> None:
+    seen: list[Any] = []
+
+    def note(settings: object, _: str) -> tuple[str, int]:
+        seen.append(settings)
+        return "", 0
+
+    monkeypatch.setattr(check, "report", note)
+    flags = ["--backend", "bcc", "--cgroup", "/a", "--cgroup", "/b*", "--port", "1234"]
+    runtime = ["--runtime-directory", "/run/elsewhere"]
+    assert cli.main(["check", "--config", str(config), *flags, *runtime]) == 0
+    (settings,) = seen
+    assert settings.probes.backend == "bcc"
+    assert settings.probes.bpffs_directory == f"{config.parent}/bpf"
+    assert settings.signals.cgroups == ("/a", "/b*")
+    assert settings.telemetry.port == 1234
+    assert settings.service.runtime_directory == "/run/elsewhere"
+
+
+def test_check_returns_the_status_of_the_report(
+    monkeypatch: pytest.MonkeyPatch, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(check, "report", lambda settings, output: (f"as {output}\n", 3))
+    assert cli.main(["check", "--config", str(config), "--output", "json"]) == 3
+    assert capsys.readouterr().out == "as json\n"
+
+
+def test_rollback_with_nothing_to_do_says_so(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["rollback", "--config", str(config)]) == 0
+    assert capsys.readouterr().out == "nothing to remove\n"
+
+
+def test_rollback_of_a_running_service_exits_1_and_names_its_pid(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    generation = pins.create(config.parent / "bpf")
+    assert cli.main(["rollback", "--config", str(config)]) == 1
+    assert f"resonanced runs, pid {os.getpid()}" in capsys.readouterr().out
+    assert cli.main(["rollback", "--config", str(config), "--output", "json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {"removed": [], "alive": [os.getpid()]}
+    assert generation.path.exists()
+
+
+def test_the_announcement_names_tier_fallbacks_missing_programs_and_places(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    report = LoadReport(
+        backend="bcc",
+        tier="bcc",
+        hierarchy="v2",
+        programs=(
+            ProgramReport(name="runqueue_switch", attached=True),
+            ProgramReport(name="socket_ready", attached=False, reason="no such tracepoint"),
+        ),
+        rejected=(Rejection(backend="core", reason="the verifier said no"),),
+    )
+    ready = link.Ready(metrics="http://127.0.0.1:1/metrics", hints="unix:///x.sock")
+    cli._announce(report, ready, Identity("nobody", "nogroup", 1, 1, is_fallback=True))
+    text = capsys.readouterr().out
+    assert "backend  bcc, tier bcc" in text
+    assert "1 of 2 programs" in text
+    assert "not core: the verifier said no" in text
+    assert "without socket_ready: no such tracepoint" in text
+    assert "http://127.0.0.1:1/metrics" in text
+    assert "unix:///x.sock" in text
+    assert "user     nobody, group nogroup (there is no user resonance here)" in text

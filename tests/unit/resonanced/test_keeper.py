@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: MIT
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+import pytest
+
+from resonance_bpf.report import LoadReport
+from resonanced import link
+from resonanced.config import ServiceSettings, Settings
+from resonanced.errors import ConfigError, RefusedError, StartError
+from resonanced.keeper import Inheritance, Keeper, possible_cpus
+from resonanced.privileges import Identity, find_identity
+from resonanced.signals.settings import SignalsSettings
+
+REPORT = LoadReport(backend="core", tier="core", hierarchy="v2")
+ME = Identity("me", "mine", 1, 1, is_fallback=False)
+
+
+def _never(_: Inheritance) -> NoReturn:
+    raise AssertionError
+
+
+class Announcements(list[link.Ready]):
+    def __call__(self, report: LoadReport, ready: link.Ready, identity: Identity) -> None:
+        self.append(ready)
+
+
+def _keeper(settings: Settings | None = None, for_seconds: float | None = None) -> Keeper:
+    return Keeper(lambda: settings or Settings(), _never, Announcements(), for_seconds=for_seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "cpus"),
+    [("0\n", 1), ("0-1\n", 2), ("0-3,5\n", 6), ("0,2-127\n", 128), ("0-3,8-11\n", 12)],
+)
+def test_arrays_reach_to_the_last_possible_cpu_whatever_is_missing_or_offline(
+    text: str, cpus: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "possible"
+    path.write_text(text, encoding="ascii")
+    assert possible_cpus(path) == cpus
+
+
+def test_without_root_it_says_so_before_it_touches_anything(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1_000)
+    runtime = tmp_path / "resonance"
+    settings = Settings(service=ServiceSettings(runtime_directory=str(runtime)))
+    with pytest.raises(StartError, match="not root"):
+        _keeper(settings).run()
+    assert not runtime.exists()
+
+
+def test_ready_is_announced_once_and_starts_the_clock() -> None:
+    announced = Announcements()
+    keeper = Keeper(Settings, _never, announced, for_seconds=5.0)
+    ready = link.Ready(metrics="http://x", hints="unix:///y")
+    assert keeper._answer(ready, REPORT, ME) == link.Answer()
+    assert announced == [ready]
+    assert keeper._stop_at is not None
+
+
+def test_a_failed_daemon_ends_the_keeper_with_its_reason_and_status() -> None:
+    with pytest.raises(RefusedError, match="port taken") as caught:
+        _keeper()._answer(link.Failed(reason="port taken", exit_code=7), REPORT, ME)
+    assert caught.value.exit_code == 7
+
+
+def test_without_a_slot_table_no_cgroup_is_assigned() -> None:
+    keeper = _keeper()
+    assert keeper._answer(link.Assign(1, 4_711), REPORT, ME) == link.Answer(is_done=False)
+    assert keeper._answer(link.Release(4_711), REPORT, ME) is None
+    assert keeper._answer(link.Misses(), REPORT, ME) == link.Answer(misses={})
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_polite_signal_ends_with_0(number: int) -> None:
+    keeper = _keeper()
+    with socket.socket() as orders:
+        keeper._take_signals(bytes([number]), orders)
+    assert keeper._status == 0
+
+
+def _reload(before: Settings, after: Settings | ConfigError) -> link.Reload:
+    """Return what the daemon is told when the file changes so."""
+    answers: list[Settings | ConfigError] = [before, after]
+
+    def read() -> Settings:
+        answer = answers.pop(0)
+        if isinstance(answer, ConfigError):
+            raise answer
+        return answer
+
+    keeper = Keeper(read, _never, Announcements())
+    told, orders = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with told, orders:
+        keeper._take_signals(bytes([signal.SIGHUP]), orders)
+        return msgspec.json.decode(told.recv(65_536), type=link.Reload)
+
+
+def test_a_good_file_is_handed_on_with_what_it_cannot_change() -> None:
+    new = Settings(
+        service=ServiceSettings(user="other"), signals=SignalsSettings(cgroups=("/web",))
+    )
+    order = _reload(Settings(), new)
+    assert (order.settings, order.refused) == (new, "")
+    assert order.needs_restart == ["service.user"]
+
+
+def test_a_bad_file_hands_on_the_old_settings_and_the_reason() -> None:
+    order = _reload(Settings(), ConfigError("/etc/x.toml", "signals.cgroups", "must be a list"))
+    assert order.settings == Settings()
+    assert order.refused == "/etc/x.toml: signals.cgroups: must be a list"
+    assert order.needs_restart == []
+
+
+def test_an_ended_daemon_ends_the_keeper_with_1_and_an_ended_view_with_0() -> None:
+    for role, status in (("daemon", 1), ("loader", 1), ("view", 0)):
+        keeper = _keeper()
+        pid = os.posix_spawn("/bin/true", ["true"], {})
+        keeper._children[pid] = role
+        while keeper._status is None:
+            keeper._reap()
+        assert keeper._status == status
+        assert keeper._children == {}
+
+
+def test_a_child_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resonanced.keeper._STOP_SECONDS", 0.05)
+    keeper = _keeper()
+    deaf = "trap '' TERM; while :; do read -r _ < /dev/zero; done"
+    pid = os.posix_spawn("/bin/sh", ["sh", "-c", f"{deaf}"], {})
+    keeper._children[pid] = "daemon"
+    keeper._end_children()
+    assert keeper._children == {}
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_the_default_user_falls_back_to_nobody_and_a_chosen_one_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import pwd
+
+    nobody = pwd.getpwnam("nobody")
+
+    def only_nobody(name: str) -> pwd.struct_passwd:
+        if name != "nobody":
+            raise KeyError(name)
+        return nobody
+
+    monkeypatch.setattr(pwd, "getpwnam", only_nobody)
+    identity = find_identity(ServiceSettings())
+    assert (identity.user, identity.uid, identity.is_fallback) == ("nobody", nobody.pw_uid, True)
+    with pytest.raises(StartError, match="no such user"):
+        find_identity(ServiceSettings(user="somebody"))

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from resonanced.config import ServiceSettings, Settings
+from resonanced.errors import StartError
+from resonanced.privileges import Identity
+from resonanced.runtime import directory, held_back_log
+
+ME = Identity("me", "mine", os.getuid(), os.getgid(), is_fallback=False)
+
+
+def _settings(path: Path) -> Settings:
+    return Settings(service=ServiceSettings(runtime_directory=str(path)))
+
+
+def test_a_directory_of_ours_is_made_and_removed(tmp_path: Path) -> None:
+    path = tmp_path / "resonance"
+    with directory(_settings(path), ME) as made:
+        assert made == path
+        assert path.stat().st_mode & 0o777 == 0o755
+        assert (path / "resonanced.lock").read_text(encoding="ascii") == f"{os.getpid()}\n"
+    assert not path.exists()
+
+
+def test_a_directory_that_was_there_stays_and_is_empty_afterwards(tmp_path: Path) -> None:
+    with directory(_settings(tmp_path), ME):
+        (tmp_path / "hints.page").touch()
+        (tmp_path / ".hints.page").touch()
+        (tmp_path / "resonanced.log").touch()
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(tmp_path / "hints.sock"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_service_that_was_killed_left_does_not_hinder_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "resonance"
+    path.mkdir()
+    for name in ("resonanced.lock", "hints.page"):
+        (path / name).touch()
+    with directory(_settings(path), ME):
+        pass
+    assert not path.exists()
+
+
+def test_a_second_service_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
+    settings = _settings(tmp_path)
+    with (
+        directory(settings, ME),
+        pytest.raises(StartError, match=f"in use by resonanced, pid {os.getpid()}"),
+        directory(settings, ME),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_holds_what_is_not_ours_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "mysqld.sock").touch()
+    before = tmp_path.stat()
+    with (
+        pytest.raises(StartError, match=r"holds what is not ours: mysqld\.sock"),
+        directory(_settings(tmp_path), Identity("x", "y", 12_345, 12_345, is_fallback=False)),
+    ):
+        pass
+    assert tmp_path.stat() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["mysqld.sock"]
+
+
+def test_a_socket_that_somebody_serves_is_not_removed(tmp_path: Path) -> None:
+    path = tmp_path / "hints.sock"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        with directory(_settings(tmp_path), ME):
+            pass
+        assert path.is_socket()
+
+
+def test_what_a_stranger_put_there_meanwhile_keeps_the_directory(tmp_path: Path) -> None:
+    path = tmp_path / "resonance"
+    with directory(_settings(path), ME):
+        (path / "stranger").touch()
+    assert [entry.name for entry in path.iterdir()] == ["stranger"]
+
+
+@pytest.mark.parametrize("name", ["resonanced.lock", "resonanced.log"])
+def test_a_link_where_a_file_belongs_is_not_followed(name: str, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious", encoding="ascii")
+    path = tmp_path / "resonance"
+    path.mkdir()
+    (path / name).symlink_to(victim)
+    with (
+        pytest.raises((StartError, OSError)),
+        directory(_settings(path), ME) as made,
+        held_back_log(made),
+    ):
+        pass
+    assert victim.read_text(encoding="ascii") == "precious"
+
+
+def test_a_directory_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "resonance"
+    with pytest.raises(StartError) as caught, directory(_settings(path), ME):
+        pass
+    assert str(caught.value) == (
+        f"{path}: No such file or directory;"
+        " set service.runtime_directory to a directory that can be made"
+    )
+
+
+def test_everything_is_taken_back_when_the_start_fails_later(tmp_path: Path) -> None:
+    path = tmp_path / "resonance"
+    with pytest.raises(StartError, match="port"), directory(_settings(path), ME):
+        raise StartError("port", "taken")
+    assert not path.exists()
+
+
+def test_what_was_logged_while_the_terminal_was_drawn_on_is_shown_afterwards(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with capfd.disabled():
+        pass
+    with held_back_log(tmp_path):
+        os.write(2, b"event=1\n")
+        assert capfd.readouterr().err == ""
+    sys.stderr.flush()
+    assert capfd.readouterr().err == "event=1\n"
