@@ -8,8 +8,9 @@ once it is closed, which `signals` sees to.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -31,9 +32,12 @@ __all__ = ["Maps", "open_maps"]
 Records = npt.NDArray[np.void]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Maps:
     """Everything the probes write.
+
+    Bins are mapped when first asked for: the kernel counts every page of a mapping as
+    resident, and they are most of them.
 
     Attributes
     ----------
@@ -42,28 +46,37 @@ class Maps:
     has_buckets : bool
         False in the tier without BPF, where histograms hold ``n`` and ``sum_ns`` only.
     runqueue : (cpus, SLOTS) HISTOGRAM
-    runqueue_bins : (cpus, bins, SLOTS) BIN, or None
     clock : (cpus,) CLOCK_PAIR
     candidates : (CANDIDATES,) CANDIDATE
     costs : (len(PROGRAMS), cpus) COST
     socket : (len(SOCKET_KINDS), cpus, SLOTS) HISTOGRAM, or None
-    socket_bins : (cpus, bins, SLOTS) BIN, or None
     socket_counters : (cpus, SLOTS) uint64, or None
         Retransmitted segments.
     listeners : (LISTENERS,) LISTENER, or None
+    open_bins : callable
+        Maps ``runqueue_bins`` or ``socket_bins`` by name, or returns None.
     """
 
     cpus: int
     has_buckets: bool
     runqueue: Records
-    runqueue_bins: Records | None
     clock: Records
     candidates: Records
     costs: Records
     socket: Records | None
-    socket_bins: Records | None
     socket_counters: npt.NDArray[np.uint64] | None
     listeners: Records | None
+    open_bins: Callable[[str], Records | None] = field(default=lambda _: None, repr=False)
+
+    @cached_property
+    def runqueue_bins(self) -> Records | None:
+        """Return the bins of run-queue waits, (cpus, bins, SLOTS) BIN, or None without BPF."""
+        return self.open_bins("runqueue_bins")
+
+    @cached_property
+    def socket_bins(self) -> Records | None:
+        """Return the bins of receive waits, (cpus, bins, SLOTS) BIN, or None without them."""
+        return self.open_bins("socket_bins")
 
 
 def open_maps(descriptors: Mapping[str, int], cpus: int) -> Maps:
@@ -89,14 +102,13 @@ def open_maps(descriptors: Mapping[str, int], cpus: int) -> Maps:
         cpus=cpus,
         has_buckets=True,
         runqueue=view("runqueue_histograms", HISTOGRAM, cpus, SLOTS),
-        runqueue_bins=view("runqueue_bins", BIN, cpus, bins, SLOTS),
         clock=view("runqueue_clock", CLOCK_PAIR, cpus),
         candidates=view("cgroup_candidates", CANDIDATE, CANDIDATES),
         costs=view("probe_costs", COST, len(PROGRAMS), cpus),
         socket=view("socket_histograms", HISTOGRAM, len(SOCKET_KINDS), cpus, SLOTS)
         if has_sockets
         else None,
-        socket_bins=view("socket_bins", BIN, cpus, bins, SLOTS) if has_sockets else None,
         socket_counters=view("socket_counters", np.uint64, cpus, SLOTS) if has_sockets else None,
         listeners=view("socket_listeners", LISTENER, LISTENERS) if has_sockets else None,
+        open_bins=lambda name: view(name, BIN, cpus, bins, SLOTS) if name in descriptors else None,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -14,31 +15,57 @@ from typing import Any, Final
 from resonance_bpf import pins
 from resonance_bpf.errors import ProbeError
 from resonance_bpf.report import LoadReport
-from resonanced import config, link, logs
+from resonanced import config, link, logs, runtime
 from resonanced.errors import DaemonError
 from resonanced.privileges import Identity
 
 __all__ = ["main"]
 
+_log = logging.getLogger(__name__)
+_STDERR: Final = 2
+_UNREAD: Final = 141
+"""Exit status of a shell's child that SIGPIPE ended."""
 _EXAMPLES: Final = """\
 examples:
   resonanced check                      what this kernel allows, and the tier
   resonanced run                        measure and serve until Ctrl-C
   resonanced run --for 15               the same for 15 seconds
   resonanced run --backend bcc          one backend, or an error
-  resonanced rollback                   remove the pins of dead services
+  resonanced rollback                   remove what dead services left
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; return the exit status."""
+    _fill_standard_streams()
     arguments = _parser().parse_args(argv)
     try:
         status: int = arguments.run(arguments)
+        sys.stdout.flush()
     except (DaemonError, ProbeError) as error:
         sys.stderr.write(f"resonanced: {error}\n")
         return error.exit_code if isinstance(error, DaemonError) else 1
+    except BrokenPipeError:
+        _silence_stdout()
+        return _UNREAD
     return status
+
+
+def _fill_standard_streams() -> None:
+    """Put nothing where a standard stream is closed, or our sockets would get its number."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+
+
+def _silence_stdout() -> None:
+    """Let what is still to be written, at exit too, go nowhere: its reader has gone."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 class _Version(argparse.Action):
@@ -71,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_configuration(checks)
     checks.add_argument("--output", choices=("text", "json"), default="text")
     checks.set_defaults(run=_check)
-    rollback = verbs.add_parser("rollback", help="remove the pins of dead services")
+    rollback = verbs.add_parser("rollback", help="remove what dead services left")
     _add_configuration(rollback)
     rollback.add_argument("--output", choices=("text", "json"), default="text")
     rollback.set_defaults(run=_rollback)
@@ -162,23 +189,27 @@ def _announce(report: LoadReport, ready: link.Ready, identity: Identity) -> None
         f"  user     {identity.user}, group {identity.group}"
         + (" (there is no user resonance here)" if identity.is_fallback else ""),
     ]
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.flush()
+    except OSError as error:
+        # The service is no less wanted when nobody reads this.
+        _silence_stdout()
+        _log.warning("announcement_unread reason=%r", error.strerror)
 
 
 def _rollback(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
-    removed, alive = pins.rollback(Path(settings.probes.bpffs_directory))
+    pinned, running = pins.rollback(Path(settings.probes.bpffs_directory))
+    left, holder = runtime.sweep_after_death(settings)
+    removed = [str(path) for path in [*(each.path for each in pinned), *left]]
+    alive = sorted({each.pid for each in running} | ({holder} if holder is not None else set()))
     if arguments.output == "json":
-        rows = {"removed": [str(g.path) for g in removed], "alive": [g.pid for g in alive]}
-        sys.stdout.write(json.dumps(rows) + "\n")
-    else:
-        for generation in removed:
-            sys.stdout.write(f"removed {generation.path}\n")
-        for generation in alive:
-            sys.stdout.write(f"resonanced runs, pid {generation.pid}: stop it to remove its pins\n")
-        if not removed and not alive:
-            sys.stdout.write("nothing to remove\n")
+        sys.stdout.write(json.dumps({"removed": removed, "alive": alive}) + "\n")
+        return 1 if alive else 0
+    lines = [f"removed {path}" for path in removed]
+    lines += [f"resonanced runs, pid {pid}: stop it to remove what is its" for pid in alive]
+    sys.stdout.write("\n".join(lines or ["nothing to remove"]) + "\n")
     return 1 if alive else 0
 
 

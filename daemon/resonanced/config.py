@@ -30,7 +30,19 @@ __all__ = [
 
 DEFAULT_PATH: Final = Path("/etc/resonance/resonanced.toml")
 
-AbsolutePath = Annotated[str, msgspec.Meta(pattern="^/.")]
+AbsolutePath = Annotated[str, msgspec.Meta(pattern=r"^/[^\x00-\x1f]+\Z")]
+_Name = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f]+\Z")]
+
+
+_FORMS: Final = {
+    "service.runtime_directory": "must be an absolute path",
+    "service.user": "must be the name of a user",
+    "service.group": "must be the name of a group",
+    "probes.bpffs_directory": "must be an absolute path",
+    "signals.cgroups": "must be shell patterns that begin with /, *, [ or ?",
+    "hints.socket": "must be a file name that ends in .sock",
+}
+"""What the patterns of these keys ask for, in words."""
 
 
 class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,8 +60,8 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """
 
     runtime_directory: AbsolutePath = "/run/resonance"
-    user: Annotated[str, msgspec.Meta(min_length=1)] = "resonance"
-    group: Annotated[str, msgspec.Meta(min_length=1)] = "resonance"
+    user: _Name = "resonance"
+    group: _Name = "resonance"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
@@ -99,14 +111,21 @@ def load(path: Path | None, flags: dict[str, dict[str, Any]] | None = None) -> S
             raise ConfigError(str(path or DEFAULT_PATH), name, "must be a table")
         table[name] |= values
     try:
-        return msgspec.convert(table, Settings)
+        settings = msgspec.convert(table, Settings)
     except msgspec.ValidationError as error:
         # msgspec ends its sentences with the key's path: "... - at `$.hints.page_hz`".
         reason, _, key = str(error).partition(" - at `$.")
         key = key.rstrip("`")
         table_name, _, name = key.partition(".")
-        is_flag = name.partition("[")[0] in (flags or {}).get(table_name, {})
+        name = name.partition("[")[0]
+        if "matching regex" in reason:
+            reason = _FORMS[f"{table_name}.{name}"]
+        is_flag = name in (flags or {}).get(table_name, {})
         raise ConfigError("flag" if is_flag else str(path or DEFAULT_PATH), key, reason) from error
+    if settings.hints.valid_for_seconds <= settings.signals.interval_seconds:
+        reason = "must be longer than signals.interval_seconds, or hints expire before the next"
+        raise ConfigError(str(path or DEFAULT_PATH), "hints.valid_for_seconds", reason)
+    return settings
 
 
 def _read(path: Path, *, is_optional: bool) -> dict[str, Any]:

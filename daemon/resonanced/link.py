@@ -9,7 +9,7 @@ these records.
 from __future__ import annotations
 
 import socket
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -31,20 +31,22 @@ __all__ = [
 
 _MAX_BYTES: Final = 1 << 16
 _TIMEOUT_SECONDS: Final = 2.0
+_Line = Annotated[str, msgspec.Meta(max_length=8_192, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]
+"""What root may print on a terminal: nothing that moves a cursor."""
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
     """The daemon serves; where."""
 
-    metrics: str
-    hints: str
+    metrics: _Line
+    hints: _Line
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
     """The daemon cannot start, and why."""
 
-    reason: str
-    exit_code: int
+    reason: _Line
+    exit_code: Annotated[int, msgspec.Meta(ge=1, le=255)]
 
 
 class Assign(msgspec.Struct, frozen=True, tag="assign"):

@@ -56,7 +56,7 @@ def find_identity(settings: ServiceSettings) -> Identity:
     Raises
     ------
     StartError
-        A user or group was configured that does not exist.
+        A user or group was configured that does not exist, or the user is root.
     """
     try:
         user, is_fallback = pwd.getpwnam(settings.user), False
@@ -65,6 +65,9 @@ def find_identity(settings: ServiceSettings) -> Identity:
             hint = f"create it, or set service.user ({settings.user!r}) to one that exists"
             raise StartError(settings.user, "no such user", hint) from error
         user, is_fallback = pwd.getpwnam(_FALLBACK_USER), True
+    if not user.pw_uid:
+        hint = "the daemon needs no privilege: set service.user to an ordinary user"
+        raise StartError(settings.user, "is root", hint)
     try:
         group = grp.getgrnam(settings.group)
     except KeyError as error:

@@ -9,6 +9,7 @@ are served by threads that only read the last snapshot.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import signal
@@ -36,6 +37,8 @@ __all__ = ["run"]
 
 _log = logging.getLogger(__name__)
 _MAX_BYTES: Final = 1 << 16
+_LONGEST_SLEEP_SECONDS: Final = 0.25
+"""However far apart the ticks are, a signal is heeded after this."""
 _RELOADS = Counter("resonance_reloads", "Reloads of the configuration, by outcome", ["outcome"])
 for _outcome in ("applied", "refused", "needs_restart"):
     _RELOADS.labels(_outcome)
@@ -52,12 +55,17 @@ def run(inheritance: Inheritance) -> int:
     privileges.drop(inheritance.identity)
     keeper = link.KeeperLink(inheritance.requests)
     try:
-        asyncio.run(_Daemon(inheritance, keeper).serve())
+        asyncio.run(_serve(inheritance, keeper))
     except DaemonError as error:
         # The keeper says it to the operator, in its one line.
-        keeper.tell(link.Failed(reason=str(error), exit_code=error.exit_code))
+        with contextlib.suppress(DaemonError):  # it has gone, or wants us gone
+            keeper.tell(link.Failed(reason=str(error), exit_code=error.exit_code))
         return error.exit_code
     return 0
+
+
+async def _serve(inheritance: Inheritance, keeper: link.KeeperLink) -> None:
+    await _Daemon(inheritance, keeper).serve()
 
 
 class _Daemon:
@@ -87,7 +95,12 @@ class _Daemon:
             self._resolve,
             settings.signals.percentile_window_seconds,
         )
-        self._stopped = asyncio.Event()
+        self._tick_seconds = settings.signals.interval_seconds
+        self._page_seconds = 1.0 / settings.hints.page_hz
+        self._next_tick = 0.0
+        self._has_readers = False
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
         watchdog = watchdog_seconds()
         self._watchdog_seconds = watchdog / 2 if watchdog else None
         self._fed_at = 0.0
@@ -100,10 +113,9 @@ class _Daemon:
         DaemonError
             A port or socket cannot be had, or the keeper is gone.
         """
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopped.set)
-        loop.add_reader(self._orders, self._take_order)
+            self._loop.add_signal_handler(number, self._end)
+        self._loop.add_reader(self._orders, self._take_order)
         try:
             self._telemetry.start()
             await self._hints.start()
@@ -115,36 +127,56 @@ class _Daemon:
             # What exists now lives as long as we do: no need to trace it ever again.
             gc.collect()
             gc.freeze()
-            await self._turn()
+            self._next_tick = time.monotonic() + self._tick_seconds
+            self._turn()
+            await self._ended
         finally:
             notify("STOPPING=1")
             self._page.close()
             await self._hints.stop()
             self._telemetry.stop()
 
-    async def _turn(self) -> None:
-        """Tick at the set interval; between ticks, write the page while somebody reads it."""
-        tick_seconds = self._settings.signals.interval_seconds
-        page_seconds = 1.0 / self._settings.hints.page_hz
-        has_readers = False
-        now = next_tick = time.monotonic()
-        while not self._stopped.is_set():
-            if now >= next_tick:
-                snapshot = self._tick()
-                self._publish(snapshot)
-                has_readers = self._page.has_readers()
-                # A late tick is not made up for: the next one reads all there is.
-                next_tick = max(next_tick + tick_seconds, now)
-            elif has_readers:
-                monotonic_ns = time.monotonic_ns()
-                pressure = self._signals.pressure(monotonic_ns)
-                self._page.write(monotonic_ns, self._signals.slots, pressure)
-            until_tick = next_tick - time.monotonic()
-            await self._sleep(min(until_tick, page_seconds) if has_readers else until_tick)
-            now = time.monotonic()
+    def _turn(self) -> None:
+        """Do what is due and come back in time for the next; a failure ends `serve`.
 
-    async def _sleep(self, seconds: float) -> None:
-        await asyncio.sleep(max(seconds, 0.0))
+        A chain of timers, not a task that sleeps: waking a task costs as much again as what
+        is done here two hundred times a second.
+        """
+        try:
+            seconds = self._do_what_is_due()
+        except Exception as error:  # noqa: BLE001 - passed on to serve(), not swallowed
+            self._end(error)
+        else:
+            self._loop.call_later(seconds, self._turn)
+
+    def _do_what_is_due(self) -> float:
+        """Tick at the set interval; between ticks, write the page while somebody reads it.
+
+        Returns
+        -------
+        float
+            Seconds until something is due again.
+        """
+        now = time.monotonic()
+        if now >= self._next_tick:
+            self._publish(self._tick())
+            self._has_readers = self._page.has_readers()
+            # A late tick is not made up for: the next one reads all there is.
+            self._next_tick = max(self._next_tick + self._tick_seconds, now)
+        elif self._has_readers:
+            monotonic_ns = time.monotonic_ns()
+            pressure = self._signals.pressure(monotonic_ns)
+            self._page.write(monotonic_ns, self._signals.slots, pressure)
+        until_tick = max(self._next_tick - time.monotonic(), 0.0)
+        return min(until_tick, self._page_seconds) if self._has_readers else until_tick
+
+    def _end(self, error: Exception | None = None) -> None:
+        if self._ended.done():
+            return
+        if error:
+            self._ended.set_exception(error)
+        else:
+            self._ended.set_result(None)
 
     def _tick(self) -> Snapshot:
         started = time.monotonic()
@@ -170,9 +202,9 @@ class _Daemon:
         raw = self._orders.recv(_MAX_BYTES)
         if not raw:
             # Nobody is left to take our pins back; the next start does.
-            asyncio.get_running_loop().remove_reader(self._orders)
+            self._loop.remove_reader(self._orders)
             _log.error("keeper_gone")
-            self._stopped.set()
+            self._end()
             return
         order = msgspec.json.decode(raw, type=link.Reload)
         if order.refused:

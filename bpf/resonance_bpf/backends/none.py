@@ -329,12 +329,10 @@ def _empty_maps(*, has_sockets: bool) -> Maps:
         cpus=1,
         has_buckets=False,
         runqueue=np.zeros((1, SLOTS), HISTOGRAM),
-        runqueue_bins=None,
         clock=np.zeros(1, CLOCK_PAIR),
         candidates=np.zeros(CANDIDATES, CANDIDATE),
         costs=np.zeros((len(PROGRAMS), 1), COST),
         socket=np.zeros((len(SOCKET_KINDS), 1, SLOTS), HISTOGRAM) if has_sockets else None,
-        socket_bins=None,
         socket_counters=np.zeros((1, SLOTS), np.uint64) if has_sockets else None,
         listeners=None,
     )

@@ -64,7 +64,7 @@ int runqueue_switch(struct bpf_raw_tracepoint_args *ctx)
 OBSERVE(PROGRAM_RUNQUEUE_SWITCH, observe_switch((struct task_struct *)ctx->args[2], cpu))
 
 int socket_srtt(struct bpf_raw_tracepoint_args *ctx)
-OBSERVE(PROGRAM_SOCKET_SRTT, observe_segment((struct sock *)ctx->args[0], cpu))
+OBSERVE(PROGRAM_SOCKET_SRTT, observe_segment((struct sock *)ctx->args[0], cpu, socket_srtt_us((struct sock *)ctx->args[0])))
 
 int socket_connect(struct bpf_raw_tracepoint_args *ctx)
 OBSERVE(PROGRAM_SOCKET_CONNECT,

@@ -51,9 +51,8 @@ static __always_inline void record_socket(u32 kind, u32 cpu, u32 slot, u64 wait_
 		record(histogram, 0, wait_ns);
 }
 
-static __always_inline void observe_segment(struct sock *sk, u32 cpu)
+static __always_inline void observe_segment(struct sock *sk, u32 cpu, u32 srtt_us)
 {
-	u32 srtt_us = socket_srtt_us(sk);
 	struct rs_socket_note *note = 0;
 
 	if (!srtt_us)

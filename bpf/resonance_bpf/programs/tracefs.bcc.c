@@ -81,7 +81,7 @@ static __always_inline void follow_segment(u64 address, u32 srtt_us, u32 cpu)
 {
 	struct sock sk = {.address = address, .srtt_us = srtt_us};
 
-	observe_segment(&sk, cpu);
+	observe_segment(&sk, cpu, socket_srtt_us(&sk));
 }
 
 #if HAS_PROBE_ADDRESS

@@ -99,15 +99,37 @@ def quantiles_ns(buckets: UInts) -> npt.NDArray[np.float64]:
 
 
 class Publication:
-    """One snapshot, and what has been asked of it."""
+    """One snapshot, and what has been asked of it.
+
+    Parameters
+    ----------
+    snapshot : Snapshot
+    header : Header
+    latencies : dict, optional
+        Those of the snapshot's waits, where they are known already.
+    """
 
     __slots__ = ("_answers", "_header", "_latencies", "snapshot")
 
-    def __init__(self, snapshot: Snapshot, header: Header) -> None:
+    def __init__(
+        self, snapshot: Snapshot, header: Header, latencies: dict[str, _Latencies] | None = None
+    ) -> None:
         self.snapshot = snapshot
         self._header = header
         self._answers: dict[Question, bytes] = {}
-        self._latencies: dict[str, _Latencies] | None = None
+        self._latencies = latencies
+
+    def followed_by(self, snapshot: Snapshot) -> Publication:
+        """Return the publication of the next snapshot.
+
+        Waits change once a second, pressure with each snapshot; records are replaced, never
+        changed, so the same ones mean the same latencies.
+        """
+        is_same = (
+            snapshot.runqueue is self.snapshot.runqueue
+            and snapshot.sockets is self.snapshot.sockets
+        )
+        return Publication(snapshot, self._header, self._latencies if is_same else None)
 
     def head(self) -> hints_pb2.State:
         """Return the state without its cgroups, as old as it is now."""
@@ -171,7 +193,7 @@ class Publication:
     @property
     def was_asked(self) -> bool:
         """Whether anybody read this publication."""
-        return self._latencies is not None
+        return bool(self._answers)
 
     def latencies(self) -> dict[str, _Latencies]:
         """Return the message of each slot per kind; the costly part, made once."""

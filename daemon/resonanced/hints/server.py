@@ -130,7 +130,10 @@ class HintServer:
 
     def publish(self, snapshot: Snapshot) -> None:
         """Make a snapshot the state that readers get."""
-        self._board.put(Publication(snapshot, self._header))
+        latest = self._board.latest
+        self._board.put(
+            latest.followed_by(snapshot) if latest else Publication(snapshot, self._header)
+        )
 
     async def stop(self) -> None:
         """End the streams, refuse new requests, remove the socket."""

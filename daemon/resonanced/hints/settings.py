@@ -29,7 +29,9 @@ class HintsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         ``Watch`` streams served at once; one more is refused.
     """
 
-    socket: Annotated[str, msgspec.Meta(pattern=r"^[^/]+\.sock$", max_length=64)] = "hints.sock"
+    socket: Annotated[str, msgspec.Meta(pattern=r"^[^/\x00-\x1f]+\.sock\Z", max_length=64)] = (
+        "hints.sock"
+    )
     page_hz: Annotated[float, msgspec.Meta(ge=10, le=1_000)] = 200.0
     heartbeat_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 1.0
     valid_for_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 0.5

@@ -57,6 +57,8 @@ def _check_free(path: Path) -> None:
 
 def is_served(path: Path) -> bool:
     """Return whether somebody accepts connections at a path."""
+    if not path.is_socket():
+        return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_PROBE_TIMEOUT_SECONDS)
         try:

@@ -45,10 +45,13 @@ class Waits:
         self._sum_ns = self._total("sum_ns")
         self._owner_count = np.zeros(SLOTS, np.uint64)
         self._owner_sum_ns = np.zeros(SLOTS, np.uint64)
+        self._distribution: Distribution | None = None
         if has_buckets:
             self._raw = histograms["buckets"].copy()
             self._buckets = np.zeros((SLOTS, BUCKETS), np.uint64)
+            # Pages of kinds and slots that see no event are never touched, so never resident.
             self._recent_parts = np.zeros((_PARTS, SLOTS, BUCKETS), np.uint32)
+            self._filled = np.zeros((_PARTS, SLOTS), np.bool_)
 
     def _total(self, field: str) -> UInts:
         total: UInts = self._histograms[field].sum(axis=(0, 2), dtype=np.uint64)
@@ -66,30 +69,42 @@ class Waits:
         self._owner_count += n - self._n
         self._owner_sum_ns += sum_ns - self._sum_ns
         self._n, self._sum_ns = n, sum_ns
+        if active.size:
+            self._distribution = None
         if self._has_buckets and active.size:
             raw = self._histograms["buckets"][:, active]
             new = (raw - self._raw[:, active]).sum(axis=0, dtype=np.uint32)
             self._raw[:, active] = raw
             self._buckets[active] += new
             self._recent_parts[self._part, active] += new
+            self._filled[self._part, active] = True
 
     def _rotate(self, now: float) -> None:
         if now >= self._part_ends:
             self._part = (self._part + 1) % _PARTS
             self._part_ends = now + self._part_seconds
-            if self._has_buckets:
-                self._recent_parts[self._part] = 0
+            if self._has_buckets and self._filled[self._part].any():
+                self._recent_parts[self._part, self._filled[self._part]] = 0
+                self._filled[self._part] = False
+                self._distribution = None
 
     def begin(self, slot: int) -> None:
         """Start a new owner of a slot at zero."""
+        self._distribution = None
         self._owner_count[slot] = 0
         self._owner_sum_ns[slot] = 0
         if self._has_buckets:
             self._buckets[slot] = 0
-            self._recent_parts[:, slot] = 0
+            self._recent_parts[self._filled[:, slot], slot] = 0
+            self._filled[:, slot] = False
 
     def distribution(self) -> Distribution:
-        """Return a copy of the sums as they stand."""
+        """Return the sums as they stand; the same record as long as nothing changes."""
+        if self._distribution is None:
+            self._distribution = self._copy()
+        return self._distribution
+
+    def _copy(self) -> Distribution:
         if not self._has_buckets:
             return Distribution(self._owner_count.copy(), self._owner_sum_ns.copy(), None, None)
         # The count of the buckets themselves: an event that lands between two reads of the

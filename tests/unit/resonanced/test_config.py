@@ -47,10 +47,10 @@ def test_the_example_file_is_the_defaults_key_by_key() -> None:
 
 
 def test_a_flag_wins_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
-    path = _write(tmp_path, "[telemetry]\nport = 1000\n[signals]\ninterval_seconds = 0.5\n")
+    path = _write(tmp_path, "[telemetry]\nport = 1000\n[signals]\ninterval_seconds = 0.25\n")
     settings = load(path, {"telemetry": {"port": 2000}})
     assert settings.telemetry.port == 2000
-    assert settings.signals.interval_seconds == 0.5
+    assert settings.signals.interval_seconds == 0.25
     assert settings.probes.backend == "auto"
 
 
@@ -78,6 +78,25 @@ def test_what_cannot_be_is_refused_with_file_key_and_reason(
     error = _refusal(path)
     assert error.key == key
     assert str(error).startswith(f"{path}: {key}: ")
+
+
+def test_hints_that_would_expire_between_two_ticks_are_refused(tmp_path: Path) -> None:
+    path = _write(tmp_path, "[signals]\ninterval_seconds = 2.0\n")
+    assert _refusal(path).key == "hints.valid_for_seconds"
+
+
+@pytest.mark.parametrize(
+    "text", ['[signals]\ncgroups = ["web"]\n', "[service]\nruntime_directory = 'run'\n"]
+)
+def test_a_value_of_the_wrong_form_is_refused_in_words_and_not_by_a_pattern(
+    text: str, tmp_path: Path
+) -> None:
+    assert "regex" not in str(_refusal(_write(tmp_path, text)))
+
+
+def test_a_wrong_flag_is_called_a_flag(tmp_path: Path) -> None:
+    error = _refusal(_write(tmp_path, ""), {"telemetry": {"port": 70_000}})
+    assert str(error).startswith("flag: telemetry.port: ")
 
 
 def test_an_unknown_table_is_refused_by_name(tmp_path: Path) -> None:

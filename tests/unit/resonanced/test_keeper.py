@@ -10,7 +10,9 @@ from typing import NoReturn
 import msgspec
 import pytest
 
+from resonance_bpf.catalogue import map_bytes
 from resonance_bpf.report import LoadReport
+from resonance_bpf.slot_table import SlotTable
 from resonanced import link
 from resonanced.config import ServiceSettings, Settings
 from resonanced.errors import ConfigError, RefusedError, StartError
@@ -119,6 +121,43 @@ def test_a_bad_file_hands_on_the_old_settings_and_the_reason() -> None:
     assert order.settings == Settings()
     assert order.refused == "/etc/x.toml: signals.cgroups: must be a list"
     assert order.needs_restart == []
+
+
+@pytest.mark.parametrize("has_answer_unread", [False, True])
+def test_a_daemon_that_dies_in_the_middle_of_a_request_is_no_crash(
+    *, has_answer_unread: bool
+) -> None:
+    requests, daemon = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with requests, daemon:
+        if has_answer_unread:
+            requests.send(b"{}")
+        daemon.send(msgspec.json.encode(link.Misses()))
+        daemon.close()
+        listens = [_keeper()._take_request(requests, REPORT, ME) for _ in range(2)]
+    assert listens[-1] is False
+
+
+@pytest.mark.parametrize("raw", [b"nonsense", b'{"type":"assign","slot":64,"cgroup_id":1}'])
+def test_a_daemon_that_says_what_ours_never_would_ends_the_service(raw: bytes) -> None:
+    requests, daemon = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    keeper = _keeper()
+    memory = os.memfd_create("cgroup_slots")
+    os.ftruncate(memory, map_bytes("cgroup_slots", 1))
+    keeper._table = SlotTable(memory)
+    os.close(memory)
+    with requests, daemon:
+        daemon.send(raw)
+        with pytest.raises(RefusedError, match="nonsense"):
+            keeper._take_request(requests, REPORT, ME)
+
+
+def test_a_daemon_that_has_died_is_not_told_of_a_reload() -> None:
+    orders, daemon = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    daemon.close()
+    with orders:
+        keeper = _keeper()
+        keeper._take_signals(bytes([signal.SIGHUP]), orders)
+    assert keeper._status is None
 
 
 def test_an_ended_daemon_ends_the_keeper_with_1_and_an_ended_view_with_0() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from resonanced.config import ServiceSettings, Settings
 from resonanced.errors import StartError
 from resonanced.privileges import Identity
-from resonanced.runtime import directory, held_back_log
+from resonanced.runtime import directory, held_back_log, sweep_after_death
 
 ME = Identity("me", "mine", os.getuid(), os.getgid(), is_fallback=False)
 
@@ -33,7 +34,6 @@ def test_a_directory_that_was_there_stays_and_is_empty_afterwards(tmp_path: Path
     with directory(_settings(tmp_path), ME):
         (tmp_path / "hints.page").touch()
         (tmp_path / ".hints.page").touch()
-        (tmp_path / "resonanced.log").touch()
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(str(tmp_path / "hints.sock"))
     assert list(tmp_path.iterdir()) == []
@@ -89,20 +89,54 @@ def test_what_a_stranger_put_there_meanwhile_keeps_the_directory(tmp_path: Path)
     assert [entry.name for entry in path.iterdir()] == ["stranger"]
 
 
-@pytest.mark.parametrize("name", ["resonanced.lock", "resonanced.log"])
+@pytest.mark.parametrize("name", ["resonanced.lock", "hints.page"])
 def test_a_link_where_a_file_belongs_is_not_followed(name: str, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("precious", encoding="ascii")
     path = tmp_path / "resonance"
     path.mkdir()
     (path / name).symlink_to(victim)
-    with (
-        pytest.raises((StartError, OSError)),
-        directory(_settings(path), ME) as made,
-        held_back_log(made),
-    ):
+    with suppress(StartError), directory(_settings(path), ME):
         pass
     assert victim.read_text(encoding="ascii") == "precious"
+
+
+def test_a_pipe_where_the_lock_belongs_is_refused_and_holds_nothing_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "resonanced.lock")
+    with (
+        pytest.raises(StartError, match="is not the file that we make"),
+        directory(_settings(tmp_path), ME),
+    ):
+        pass
+
+
+def test_a_directory_that_everybody_may_write_to_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    with (
+        pytest.raises(StartError, match="everybody may write there"),
+        directory(_settings(tmp_path), ME),
+    ):
+        pass
+
+
+def test_after_death_what_was_left_is_removed_and_named(tmp_path: Path) -> None:
+    path = tmp_path / "resonance"
+    path.mkdir()
+    for name in ("resonanced.lock", "hints.page"):
+        (path / name).touch()
+    removed, holder = sweep_after_death(_settings(path))
+    assert set(removed) == {path / "resonanced.lock", path / "hints.page", path}
+    assert holder is None
+    assert not path.exists()
+    assert sweep_after_death(_settings(path)) == ([], None)
+
+
+def test_what_a_living_service_holds_is_not_swept(tmp_path: Path) -> None:
+    path = tmp_path / "resonance"
+    with directory(_settings(path), ME):
+        (path / "hints.page").touch()
+        assert sweep_after_death(_settings(path)) == ([], os.getpid())
+        assert (path / "hints.page").exists()
 
 
 def test_a_directory_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
@@ -123,11 +157,9 @@ def test_everything_is_taken_back_when_the_start_fails_later(tmp_path: Path) -> 
 
 
 def test_what_was_logged_while_the_terminal_was_drawn_on_is_shown_afterwards(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    with capfd.disabled():
-        pass
-    with held_back_log(tmp_path):
+    with held_back_log():
         os.write(2, b"event=1\n")
         assert capfd.readouterr().err == ""
     sys.stderr.flush()

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -121,3 +123,12 @@ def test_quantiles_interpolate_inside_the_bucket() -> None:
 def test_quantiles_of_no_histograms_are_none() -> None:
     buckets = np.zeros((0, len(BUCKET_UPPER_NS)), dtype=np.uint64)
     assert quantiles_ns(buckets).shape == (4, 0)
+
+
+def test_latencies_are_made_anew_only_when_the_waits_were_read_anew() -> None:
+    first = Publication(snapshot(), HEADER)
+    made = first.latencies()
+    only_pressure_moved = replace(first.snapshot, sequence=2)
+    assert first.followed_by(only_pressure_moved).latencies() is made
+    waits_moved = replace(first.snapshot, runqueue=replace(first.snapshot.runqueue))
+    assert first.followed_by(waits_moved).latencies() is not made

@@ -19,7 +19,6 @@ from resonance_bpf.catalogue import (
 )
 from resonance_bpf.hierarchy import find_hierarchy
 from resonance_bpf.layouts import (
-    BIN,
     CANDIDATE,
     CLOCK_PAIR,
     COST,
@@ -41,12 +40,10 @@ def _maps() -> Maps:
         cpus=CPUS,
         has_buckets=True,
         runqueue=np.zeros((CPUS, SLOTS), HISTOGRAM),
-        runqueue_bins=np.zeros((CPUS, 16, SLOTS), BIN),
         clock=np.zeros(CPUS, CLOCK_PAIR),
         candidates=np.zeros(CANDIDATES, CANDIDATE),
         costs=np.zeros((len(PROGRAMS), CPUS), COST),
         socket=np.zeros((len(SOCKET_KINDS), CPUS, SLOTS), HISTOGRAM),
-        socket_bins=np.zeros((CPUS, 16, SLOTS), BIN),
         socket_counters=np.zeros((CPUS, SLOTS), np.uint64),
         listeners=np.zeros(LISTENERS, LISTENER),
     )
