@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from fakes.hint_daemon import latency, state
-from resonance.cli.table import reading_table, sparkline
 from resonance.cli.readings import HISTORY, Reading, Tracker
+from resonance.cli.table import reading_table, sparkline
 from resonance_api.hints.v1.hints_pb2 import CgroupState
 
 
