@@ -81,17 +81,18 @@ def find_hierarchy(root: Path = Path("/")) -> CgroupHierarchy:
     ProbeUnsupportedError
         When neither the v1 ``cpu`` controller nor cgroup v2 is mounted.
     """
-    mounts = list(_cgroup_mounts((root / "proc/self/mountinfo").read_text()))
+    found = _cgroup_mounts((root / "proc/self/mountinfo").read_text())
+    # What another mount covers is listed too.
+    mounts = [mount for mount in found if (root / mount.point.lstrip("/")).is_dir()]
     v1_cpu = [mount for mount in mounts if mount.kind == "cgroup" and "cpu" in mount.options]
     v2 = [mount for mount in mounts if mount.kind == "cgroup2"]
-    found = v1_cpu or v2
-    if not found:
+    if not (v1_cpu or v2):
         raise ProbeUnsupportedError(
             "cgroup",
             "neither the v1 cpu controller nor cgroup v2 is mounted",
             "mount -t cgroup2 none /sys/fs/cgroup",
         )
-    mount = min(found, key=lambda mount: len(mount.root))
+    mount = min(v1_cpu or v2, key=lambda mount: len(mount.root))
     directory = root / mount.point.lstrip("/")
     cgroup_id = directory.stat().st_ino
     return CgroupHierarchy(

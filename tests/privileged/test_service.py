@@ -31,7 +31,7 @@ def task() -> Iterator[Task]:
 
 
 @pytest.fixture
-def cgroup(request: pytest.FixtureRequest) -> Iterator[Path]:
+def cgroup() -> Iterator[Path]:
     """A cgroup without tasks; those that are in it at the end are moved out."""
     mount = find_hierarchy().mount
     directory = mount / f"resonance-test-{os.getpid()}-service"
@@ -39,6 +39,8 @@ def cgroup(request: pytest.FixtureRequest) -> Iterator[Path]:
     yield directory
     for pid in (directory / "cgroup.procs").read_text(encoding="ascii").split():
         (mount / "cgroup.procs").write_text(pid, encoding="ascii")
+    for inner in directory.glob("*/"):
+        inner.rmdir()
     directory.rmdir()
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from privileged.agent import HERE, THERE
 from privileged.conftest import MakeCgroup, StartTask
-from privileged.probes import Counted, Probes, Task
+from privileged.probes import LOADER, Counted, Probes, Task, loaded
 from resonance_bpf.catalogue import PROGRAMS, SOCKET_KINDS
+from resonance_bpf.hierarchy import find_hierarchy
 from resonance_bpf.layouts import BUCKET_UPPER_NS, bucket_index
 
 SRTT, CONNECT, RECEIVE = (SOCKET_KINDS.index(kind) for kind in ("srtt", "connect", "receive"))
@@ -171,26 +172,48 @@ def test_receive_waits_are_in_the_bins_too(
     assert (int(bins["n"].sum()), int(bins["sum_ns"].sum())) == (waits.n, waits.sum_ns)
 
 
-def test_a_listening_socket_is_known_with_its_port_network_and_cgroup(
-    probes: Probes, make_cgroup: MakeCgroup, start: StartTask
+@pytest.mark.parametrize("port", [PORT, 0], ids=["chosen", "any-free"])
+def test_a_listening_socket_is_known_with_its_network_and_cgroup_until_it_closes(
+    probes: Probes, make_cgroup: MakeCgroup, start: StartTask, port: int
 ) -> None:
     cgroup = make_cgroup(probes)
     task = start()
     cgroup.add(task)
     task.do("enter_new_network")
     network = Path(f"/proc/{task.pid}/ns/net").stat().st_ino
-    task.do("listen", "127.0.0.1", PORT)
+    task.do("listen", "127.0.0.1", port)
     assert _listening_cgroups(probes, network) == [cgroup.id]
     task.do("stop_listening")
-    assert _listening_cgroups(probes, network) == [0]
+    assert _listening_cgroups(probes, network) == []
 
 
 def _listening_cgroups(probes: Probes, network: int) -> list[int]:
     listeners = probes.maps.listeners
     assert listeners is not None
-    is_ours = (listeners["port"] == PORT) & (listeners["network_namespace"] == network)
+    is_ours = (listeners["network_namespace"] == network) & (listeners["cgroup_id"] != 0)
     cgroup_ids: list[int] = listeners["cgroup_id"][is_ours].tolist()
     return cgroup_ids
+
+
+def test_a_kernel_without_the_cast_measures_round_trips_through_the_helper(
+    bpffs: Path, start: StartTask
+) -> None:
+    older = (
+        "from resonance_bpf.libbpf import Library\n"
+        "known = Library.has_type\n"
+        "Library.has_type = lambda *where: where[2] != 'bpf_rdonly_cast' and known(*where)\n"
+    )
+    with loaded(bpffs / "older", find_hierarchy(), program=(older + LOADER, "")) as probes:
+        assert {program.name for program in probes.report.programs if program.attached} == {
+            program.name for program in PROGRAMS
+        }
+        server, client = _pair(start)
+        server.do("listen", "127.0.0.1", PORT)
+        server.order("echo")
+        client.do("converse", "127.0.0.1", PORT, 31)
+        server.answer()
+        srtt = int(probes.maps.socket[SRTT]["n"].sum())
+    assert srtt >= 31
 
 
 def test_every_socket_program_counts_its_own_runs(

@@ -108,7 +108,12 @@ def _open_object(library: Library, name: str, settings: bytes) -> int:
         raise ToolchainError(
             f"{name}.bpf.o", "not built", "run: make bpf (needs clang and libbpf-dev)"
         )
-    handle: int = library.call("bpf_object__open_file", str(path).encode(), None)
+    try:
+        handle: int = library.call("bpf_object__open_file", str(path).encode(), None)
+    except OSError as error:
+        raise ToolchainError(
+            str(path), f"libbpf cannot read it: {library.words()}", "build it anew: make -B bpf"
+        ) from error
     for map_name, bpf_map in library.children(handle, "map"):
         if map_name.endswith(".rodata"):
             library.call("bpf_map__set_initial_value", bpf_map, settings, len(settings))

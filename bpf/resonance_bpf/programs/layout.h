@@ -122,6 +122,8 @@ struct rs_socket_note {
 	unsigned long long connect_ns;
 	unsigned long long ready_ns;
 	unsigned long long cgroup_id; /* of the process that last connected, listened or read */
+	unsigned int listening_port;  /* an ephemeral one is given back before LISTEN ends */
+	unsigned int pad;
 };
 
 struct rs_cost {

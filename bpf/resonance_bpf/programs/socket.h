@@ -67,20 +67,27 @@ static __always_inline u32 listener_position(u32 port, u32 network_namespace)
 	return ((port * 0x9E3779B1u) ^ (network_namespace * 0x85EBCA6Bu)) >> 20;
 }
 
-static __always_inline void observe_listener(struct sock *sk, u64 cgroup_id, int is_open)
+static __always_inline void listening_begins(struct sock *sk, struct rs_socket_note *note)
 {
 	u32 network_namespace = socket_network_namespace(sk), port = socket_port(sk);
 	struct rs_listener *listener = listener_at(listener_position(port, network_namespace));
 
+	note->cgroup_id = current_cgroup_id();
+	note->listening_port = port;
 	if (!listener)
 		return;
-	if (is_open) {
-		listener->network_namespace = network_namespace;
-		listener->port = port;
-		listener->cgroup_id = cgroup_id;
-	} else if (listener->port == port && listener->network_namespace == network_namespace) {
+	listener->network_namespace = network_namespace;
+	listener->port = port;
+	listener->cgroup_id = note->cgroup_id;
+}
+
+static __always_inline void listening_ends(struct sock *sk, struct rs_socket_note *note)
+{
+	u32 network_namespace = socket_network_namespace(sk), port = note->listening_port;
+	struct rs_listener *listener = listener_at(listener_position(port, network_namespace));
+
+	if (listener && listener->port == port && listener->network_namespace == network_namespace)
 		listener->cgroup_id = 0;
-	}
 }
 
 static __always_inline void observe_state(struct sock *sk, u32 cpu, int before, int after)
@@ -103,10 +110,12 @@ static __always_inline void observe_state(struct sock *sk, u32 cpu, int before, 
 	} else if (after == STATE_LISTEN) {
 		note = socket_note_of(sk, 1);
 		if (note)
-			note->cgroup_id = current_cgroup_id();
-		observe_listener(sk, current_cgroup_id(), 1);
-	} else if (before == STATE_LISTEN && after == STATE_CLOSE) { /* an accepted socket starts as LISTEN too */
-		observe_listener(sk, 0, 0);
+			listening_begins(sk, note);
+	} else if (before == STATE_LISTEN && after == STATE_CLOSE) {
+		/* Not every way out of LISTEN: an accepted socket starts there too. */
+		note = socket_note_of(sk, 0);
+		if (note)
+			listening_ends(sk, note);
 	}
 }
 

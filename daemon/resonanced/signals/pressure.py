@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from resonance_bpf.reader import Records
 from resonanced.model import Floats
 
 __all__ = ["Pressure"]
+
+_NOBODY: Final = 1e-6
+"""A microsecond of waiting in a second; below it the mean only fades, and is called zero."""
 
 
 class Pressure:
@@ -52,6 +56,7 @@ class Pressure:
             keep = math.exp(-elapsed_ns / self._window_ns)
             self._waiting *= keep
             self._waiting += (1.0 - keep) * waiting
+            self._waiting[self._waiting < _NOBODY] = 0.0
             self._sum_ns, self._read_ns = total, monotonic_ns
         return np.minimum(self._waiting, 1.0)
 
