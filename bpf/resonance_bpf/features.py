@@ -78,7 +78,7 @@ def best_tier(features: Iterable[Feature]) -> tuple[Tier, list[str]]:
 
 
 def _capabilities() -> Feature:
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(errors="surrogateescape")
     effective = int(status.partition("CapEff:")[2].split()[0], 16)
     may = {bit: bool(effective >> bit & 1) for bit in (_CAP_BPF, _CAP_PERFMON, _CAP_SYS_ADMIN)}
     is_there = (may[_CAP_BPF] and may[_CAP_PERFMON]) or may[_CAP_SYS_ADMIN]
@@ -106,7 +106,7 @@ def _kernel_types() -> list[Feature]:
 
 
 def _bpffs(directory: Path) -> Feature:
-    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    mounts = Path("/proc/self/mounts").read_text(errors="surrogateescape").splitlines()
     if any(line.split()[1:3] == [str(directory), "bpf"] for line in mounts):
         return Feature("bpffs", True, f"mounted at {directory}", frozenset())
     return Feature("bpffs", False, f"not at {directory}; a private one is mounted", frozenset())
@@ -114,7 +114,7 @@ def _bpffs(directory: Path) -> Feature:
 
 def _tracefs() -> Feature:
     # Asked of the mounts: to look into it takes root.
-    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    mounts = Path("/proc/self/mounts").read_text(errors="surrogateescape").splitlines()
     is_there = any(line.split()[2] == "tracefs" for line in mounts)
     detail = "mounted" if is_there else "not mounted; a private one is, where needed"
     return Feature("tracefs", is_there, detail, frozenset())

@@ -81,7 +81,7 @@ def find_hierarchy(root: Path = Path("/")) -> CgroupHierarchy:
     ProbeUnsupportedError
         When neither the v1 ``cpu`` controller nor cgroup v2 is mounted.
     """
-    found = _cgroup_mounts((root / "proc/self/mountinfo").read_text())
+    found = _cgroup_mounts((root / "proc/self/mountinfo").read_text(errors="surrogateescape"))
     # What another mount covers is listed too.
     mounts = [mount for mount in found if (root / mount.point.lstrip("/")).is_dir()]
     v1_cpu = [mount for mount in mounts if mount.kind == "cgroup" and "cpu" in mount.options]
@@ -122,7 +122,7 @@ def path_of_task(task: Path, hierarchy: CgroupHierarchy) -> str | None:
     OSError
         When the task is gone or hidden from us.
     """
-    text = (task / "cgroup").read_text()
+    text = (task / "cgroup").read_text(errors="surrogateescape")
     for line in text.splitlines():
         number, controllers, path = line.split(":", 2)
         is_v2 = number == "0" and not controllers

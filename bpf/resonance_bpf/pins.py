@@ -47,14 +47,14 @@ class Generation:
 def _start_ticks(pid: int) -> int | None:
     """Return a process's start time in clock ticks since boot (proc_pid_stat(5), field 22)."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="surrogateescape")
     except (FileNotFoundError, ProcessLookupError):
         return None
     return int(stat.rpartition(")")[2].split()[19])
 
 
 def _is_bpffs(directory: Path) -> bool:
-    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    mounts = Path("/proc/self/mounts").read_text(errors="surrogateescape").splitlines()
     return any(
         line.split()[1] == str(directory) and line.split()[2] == _BPF_FS_MAGIC for line in mounts
     )

@@ -15,12 +15,13 @@ import signal
 import socket
 import subprocess
 import time
+import traceback
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import msgspec
 
@@ -200,7 +201,7 @@ class Keeper:
                 requests=daemon_requests,
                 orders=daemon_orders,
             )
-            os._exit(self._run_daemon(inheritance))
+            _exit_with(partial(self._run_daemon, inheritance))
         self._children[pid] = "daemon"
         daemon_requests.close()
         daemon_orders.close()
@@ -367,6 +368,17 @@ def _is_told_to_stop(wakeup: socket.socket) -> bool:
 
 def _wake(_number: int, _frame: object) -> None:
     """Do nothing: the interpreter has written the number where the loop waits."""
+
+
+def _exit_with(run: Callable[[], int]) -> NoReturn:
+    """Leave a forked child here: what it unwound to would take back what its parent made."""
+    status = 1
+    try:
+        status = run()
+    except BaseException:  # noqa: BLE001 - a defect of ours, or a package that is missing
+        traceback.print_exc()
+    finally:
+        os._exit(status)
 
 
 def _reset_signals() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The records the rooms of the daemon speak in; nothing here does anything.
+"""The records the rooms of the daemon speak in.
 
 ``signals`` makes a `Snapshot` at each tick, ``service`` hands it to ``telemetry`` and
 ``hints``. Arrays are read-only and never reused: a record, once handed out, stays true.
@@ -22,6 +22,7 @@ __all__ = [
     "Slot",
     "Snapshot",
     "UInts",
+    "shown_path",
 ]
 
 UInts = npt.NDArray[np.uint64]
@@ -39,7 +40,8 @@ class Slot:
     generation : int
         Counts the owners of this slot since the daemon started, from 1.
     cgroup : str
-        Path below the hierarchy's root, ``/`` for the root itself, ``other`` for slot 0.
+        Path below the hierarchy's root, ``/`` for the root itself, ``other`` for slot 0. As
+        the file system has it; `shown_path` is for readers.
     cgroup_id : int
         Inode of the cgroup's directory; 0 for slot 0.
     is_configured : bool
@@ -51,6 +53,17 @@ class Slot:
     cgroup: str
     cgroup_id: int
     is_configured: bool = False
+
+
+def shown_path(cgroup: str) -> str:
+    r"""Return a cgroup's path as every reader can take it: what is no UTF-8 is written out.
+
+    >>> shown_path("/web\udcff")
+    '/web\\xff'
+    """
+    if cgroup.isascii():
+        return cgroup
+    return cgroup.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 import socket
 
+from resonanced.errors import StartError
+
 __all__ = ["notify", "watchdog_seconds"]
 
 
@@ -14,7 +16,7 @@ def notify(state: str) -> None:
 
     Raises
     ------
-    OSError
+    StartError
         There is one, and its socket does not take the message.
     """
     address = os.environ.get("NOTIFY_SOCKET", "")
@@ -22,8 +24,12 @@ def notify(state: str) -> None:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
         # A leading @ stands for the zero byte of an abstract address.
-        sender.connect(f"\0{address[1:]}" if address.startswith("@") else address)
-        sender.sendall(state.encode())
+        try:
+            sender.connect(f"\0{address[1:]}" if address.startswith("@") else address)
+            sender.sendall(state.encode())
+        except OSError as error:
+            hint = "unset NOTIFY_SOCKET, unless a service manager listens there"
+            raise StartError(address, error.strerror or str(error), hint) from error
 
 
 def watchdog_seconds() -> float | None:

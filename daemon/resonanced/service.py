@@ -23,7 +23,7 @@ from prometheus_client import Counter
 from resonance_bpf.backends.none import Sampler
 from resonance_bpf.reader import Maps, open_maps
 from resonanced import link, logs, privileges
-from resonanced.errors import DaemonError
+from resonanced.errors import DaemonError, StartError
 from resonanced.hints.page import PageWriter
 from resonanced.hints.server import HintServer
 from resonanced.keeper import Inheritance
@@ -131,7 +131,8 @@ class _Daemon:
             self._turn()
             await self._ended
         finally:
-            notify("STOPPING=1")
+            with contextlib.suppress(StartError):  # there is nobody to tell
+                notify("STOPPING=1")
             self._page.close()
             await self._hints.stop()
             self._telemetry.stop()
@@ -142,6 +143,8 @@ class _Daemon:
         A chain of timers, not a task that sleeps: waking a task costs as much again as what
         is done here two hundred times a second.
         """
+        if self._ended.done():
+            return  # the page says so already
         try:
             seconds = self._do_what_is_due()
         except Exception as error:  # noqa: BLE001 - passed on to serve(), not swallowed

@@ -114,7 +114,7 @@ def _import_bcc() -> Any:
         ) from error
     if not (hasattr(bcc, "BPF") and hasattr(bcc, "lib")):
         raise ToolchainError(
-            "bcc", f"{bcc.__path__[0]} is another library of that name", _PACKAGE_HINT
+            "bcc", f"{bcc.__file__ or 'a directory'} is another library of that name", _PACKAGE_HINT
         )
     return bcc
 

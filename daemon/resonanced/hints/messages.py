@@ -24,7 +24,7 @@ import numpy.typing as npt
 from resonance_api.hints.v1 import hints_pb2
 from resonance_bpf.catalogue import SLOTS
 from resonance_bpf.layouts import BUCKET_UPPER_NS
-from resonanced.model import Distribution, Snapshot, UInts
+from resonanced.model import Distribution, Snapshot, UInts, shown_path
 
 __all__ = ["Header", "Publication", "Question", "quantiles_ns"]
 
@@ -171,13 +171,14 @@ class Publication:
         waits = self.latencies()
         pressure = self.snapshot.pressure.tolist()
         for slot in self.snapshot.slots:
-            if not question.wants(slot.cgroup):
+            cgroup = shown_path(slot.cgroup)
+            if not question.wants(cgroup):
                 continue
             index = slot.index
             state = hints_pb2.CgroupState(
                 slot=index,
                 slot_generation=slot.generation,
-                cgroup=slot.cgroup,
+                cgroup=cgroup,
                 cgroup_id=slot.cgroup_id,
                 pressure=None if math.isnan(pressure[index]) else pressure[index],
                 runqueue=waits["runqueue"][index],

@@ -29,7 +29,7 @@ from resonanced.hints.requests import RefusedError
 from resonanced.hints.settings import HintsSettings
 from resonanced.hints.socket import check_socket_path, socket_mode
 from resonanced.hints.streams import Board
-from resonanced.model import Resolution, ResolveSubject, Snapshot
+from resonanced.model import Resolution, ResolveSubject, Snapshot, shown_path
 
 __all__ = ["HintServer"]
 
@@ -56,6 +56,7 @@ _OPTIONS: Final = (
     ("grpc.http2.bdp_probe", 0),  # keeps the flow-control window at 64 KiB
     ("grpc.keepalive_time_ms", 30_000),  # a stopped process is no reader
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
 )
 
 _R = TypeVar("_R")
@@ -169,7 +170,7 @@ class HintServer:
         return hints_pb2.ResolveResponse(
             is_known=resolution.is_known,
             reason=resolution.reason,
-            cgroup=resolution.cgroup,
+            cgroup=shown_path(resolution.cgroup),
             cgroup_id=resolution.cgroup_id,
             slot=slot.index if slot else 0,
             slot_generation=slot.generation if slot else 0,

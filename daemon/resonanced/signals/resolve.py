@@ -97,7 +97,12 @@ class Resolver:
         """Return the cgroup of a process, id and path."""
         directory = self._proc / str(pid)
         try:
-            state = (directory / "stat").read_text().rpartition(")")[2].split()[0]
+            state = (
+                (directory / "stat")
+                .read_text(errors="surrogateescape")
+                .rpartition(")")[2]
+                .split()[0]
+            )
             path = path_of_task(directory, self._hierarchy)
         except (FileNotFoundError, ProcessLookupError):
             raise _UnknownError(f"no process {pid} in the daemon's pid namespace") from None

@@ -25,7 +25,7 @@ from prometheus_client.registry import Collector
 
 from resonance_bpf.catalogue import SCHEDULING_CLASSES
 from resonance_bpf.report import LoadReport
-from resonanced.model import Overhead, Snapshot, UInts
+from resonanced.model import Overhead, Snapshot, UInts, shown_path
 
 __all__ = ["TICK_DURATION", "SnapshotCollector"]
 
@@ -181,8 +181,8 @@ def _slot_info(snapshot: Snapshot) -> Metric:
         labels=("slot", "cgroup", "generation"),
     )
     for slot in snapshot.slots:
-        path = slot.cgroup.encode(errors="backslashreplace").decode()
-        family.add_metric((str(slot.index), path, str(slot.generation)), 1)
+        labels = (str(slot.index), shown_path(slot.cgroup), str(slot.generation))
+        family.add_metric(labels, 1)
     return family
 
 

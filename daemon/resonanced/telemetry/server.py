@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable
 from functools import partial
 from http import HTTPStatus
-from socket import AF_INET, AF_INET6
+from socket import AF_INET, AF_INET6, SHUT_RDWR
 from socketserver import TCPServer, ThreadingMixIn
 from threading import Thread
 from typing import Any, ClassVar, Final
@@ -39,6 +39,11 @@ STALL_SECONDS: Final = 5.0
 """Age of the last tick from which the daemon is not healthy; *chosen*: fifty ticks of 0.1 s."""
 STALL_TICKS: Final = 3
 """The same where ticks are far between."""
+_MOST_REQUESTS: Final = 32
+_REQUEST_SECONDS: Final = 5.0
+_LONGEST_SECONDS: Final = 1.0
+"""What one request may take while others wait for its thread."""
+_PAUSE_SECONDS: Final = 0.02
 _TEXT_FORMAT: Final = "text/plain; version=0.0.4; charset=utf-8"
 _PLAIN: Final = "text/plain; charset=utf-8"
 
@@ -174,12 +179,52 @@ class _Handler(WSGIRequestHandler):
 
 
 class _Server(ThreadingMixIn, WSGIServer):
+    """One thread per request, and no more than `_MOST_REQUESTS`: who is slow makes room.
+
+    Anybody on the host may connect, and a scrape takes milliseconds.
+    """
+
     daemon_threads = True
+    request_queue_size = 64
 
     def __init__(self, where: tuple[str, int], application: WSGIApplication) -> None:
         self.address_family = AF_INET6 if ":" in where[0] else AF_INET
+        self._begun: dict[Any, float] = {}
         super().__init__(where, _Handler)
         self.set_app(application)
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Accept; where descriptors have run out, do not ask again and again at full speed."""
+        try:
+            return super().get_request()
+        except OSError:
+            time.sleep(_PAUSE_SECONDS)
+            raise
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread, once there is one to spare."""
+        while len(self._begun) >= _MOST_REQUESTS:
+            self._hang_up(_LONGEST_SECONDS)
+            time.sleep(_PAUSE_SECONDS)
+        self._begun[request] = time.monotonic()
+        super().process_request(request, client_address)
+
+    def service_actions(self) -> None:
+        """Hang up on those who take too long, however steadily they drip."""
+        self._hang_up(_REQUEST_SECONDS)
+
+    def _hang_up(self, seconds: float) -> None:
+        """Let threads that have been busy so long find that their client has gone."""
+        begun_before = time.monotonic() - seconds
+        for request, begun in tuple(self._begun.items()):
+            if begun < begun_before:
+                with contextlib.suppress(OSError):
+                    request.shutdown(SHUT_RDWR)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forget a request that is over."""
+        self._begun.pop(request, None)
+        super().shutdown_request(request)
 
     def server_bind(self) -> None:
         """Bind without the reverse look-up of the name, which can hang where DNS is broken."""

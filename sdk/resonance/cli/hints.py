@@ -188,4 +188,5 @@ def _resolution_text(resolution: Resolution) -> str:
     if not resolution.is_known:
         return f"not known: {resolution.reason}"
     slot = f"slot {resolution.slot}" if resolution.slot else "no slot of its own (other)"
-    return f"{resolution.cgroup}  id {resolution.cgroup_id}, {slot}"
+    path = path_text(resolution.cgroup, len(resolution.cgroup))
+    return f"{path}  id {resolution.cgroup_id}, {slot}"

@@ -40,9 +40,12 @@ def count_text(count: float | None) -> str:
 def path_text(path: str, columns: int) -> str:
     """Cut a path from the left, because its end tells cgroups apart.
 
-    >>> path_text("/system.slice/web.service", 12)
-    '…web.service'
+    Whoever may make a cgroup names it: what would steer the terminal is not written.
+
+    >>> path_text("/system.slice/web.service", 12), path_text("/\\33[2J", 12)
+    ('…web.service', '/?[2J')
     """
+    path = "".join(letter if letter.isprintable() else "?" for letter in path)
     return path if len(path) <= columns else f"…{path[len(path) - columns + 1 :]}"
 
 

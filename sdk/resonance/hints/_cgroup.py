@@ -43,7 +43,7 @@ def cgroup_id(hierarchy: str, cgroup: str | None, proc: Path = _PROC) -> int | N
 
 def _own_path(hierarchy: str, proc: Path) -> str | None:
     """Read ``/proc/self/cgroup``: lines of number:controllers:path (cgroups(7))."""
-    for line in (proc / "cgroup").read_text().splitlines():
+    for line in (proc / "cgroup").read_text(errors="surrogateescape").splitlines():
         number, controllers, path = line.split(":", 2)
         if number == "0" if hierarchy == "v2" else "cpu" in controllers.split(","):
             return path
@@ -52,7 +52,7 @@ def _own_path(hierarchy: str, proc: Path) -> str | None:
 
 def _mount(hierarchy: str, proc: Path) -> tuple[str, str] | None:
     """Return mount point and root of the hierarchy from ``mountinfo`` (proc(5))."""
-    for line in (proc / "mountinfo").read_text().splitlines():
+    for line in (proc / "mountinfo").read_text(errors="surrogateescape").splitlines():
         before, _, after = line.partition(" - ")
         kind, _, options = after.split(" ")[:3]
         is_v2 = kind == "cgroup2"

@@ -99,7 +99,7 @@ def test_a_process_whose_cgroup_was_removed(host_v2: Host) -> None:
 
 
 def test_a_hidden_process(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_path: Path) -> str:
+    def refuse(_path: Path, **_how: str) -> str:
         raise PermissionError
 
     monkeypatch.setattr(Path, "read_text", refuse)
