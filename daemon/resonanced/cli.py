@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from resonance_bpf import pins
 from resonance_bpf.errors import ProbeError
@@ -21,18 +21,24 @@ from resonanced.privileges import Identity
 
 __all__ = ["main"]
 
+# argparse has no public name for what add_subparsers() returns.
+_Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 _log = logging.getLogger(__name__)
 _STDERR: Final = 2
 _UNREAD: Final = 141
 """Exit status of a shell's child that SIGPIPE ended."""
-_EXAMPLES: Final = """\
-examples:
+_CHECK_EXAMPLES: Final = """\
   resonanced check                      what this kernel allows, and the tier
+"""
+_RUN_EXAMPLES: Final = """\
   resonanced run                        measure and serve until Ctrl-C
   resonanced run --for 15               the same for 15 seconds
   resonanced run --backend bcc          one backend, or an error
+"""
+_ROLLBACK_EXAMPLES: Final = """\
   resonanced rollback                   remove what dead services left
 """
+_EXAMPLES: Final = f"examples:\n{_CHECK_EXAMPLES}{_RUN_EXAMPLES}{_ROLLBACK_EXAMPLES}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,22 +93,32 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the release and exit")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    run = verbs.add_parser("run", help="measure and serve until Ctrl-C")
-    _add_configuration(run)
+    run = _add_verb(verbs, "run", "measure and serve until Ctrl-C", _RUN_EXAMPLES)
     run.add_argument("--for", dest="for_seconds", type=seconds, metavar="SECONDS", help="then end")
     run.add_argument(
         "--no-view", action="store_true", help="no live view, even on a terminal; log to stderr"
     )
     run.set_defaults(run=_run)
-    checks = verbs.add_parser("check", help="what this kernel allows, and the tier it would take")
-    _add_configuration(checks)
+    what = "say what this kernel allows, and the tier it would take"
+    checks = _add_verb(verbs, "check", what, _CHECK_EXAMPLES)
     checks.add_argument("--output", choices=("text", "json"), default="text")
     checks.set_defaults(run=_check)
-    rollback = verbs.add_parser("rollback", help="remove what dead services left")
-    _add_configuration(rollback)
+    rollback = _add_verb(verbs, "rollback", "remove what dead services left", _ROLLBACK_EXAMPLES)
     rollback.add_argument("--output", choices=("text", "json"), default="text")
     rollback.set_defaults(run=_rollback)
     return parser
+
+
+def _add_verb(verbs: _Verbs, name: str, what: str, examples: str) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(
+        name,
+        help=what,
+        description=f"{what[0].upper()}{what[1:]}.",
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_configuration(verb)
+    return verb
 
 
 def _add_configuration(parser: argparse.ArgumentParser) -> None:

@@ -128,10 +128,11 @@ class Keeper:
             return 0
 
     def _run(self, stack: ExitStack, identity: privileges.Identity) -> int:
+        # First, so that a second Ctrl-C does not end us before all is taken back.
+        wakeup = stack.enter_context(_signal_wakeup())
         stack.enter_context(runtime.directory(self._settings, identity))
         if self._view:
             stack.enter_context(runtime.held_back_log())
-        wakeup = stack.enter_context(_signal_wakeup())
         report = self._load(stack, partial(_is_told_to_stop, wakeup))
         requests, orders = self._start_daemon(stack, report, identity, wakeup)
         privileges.keep_only(privileges.KEEPER_CAPABILITIES)

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import resource
 import signal
 import time
 from pathlib import Path
@@ -37,6 +38,8 @@ __all__ = ["run"]
 
 _log = logging.getLogger(__name__)
 _MAX_BYTES: Final = 1 << 16
+_OTHER_DESCRIPTORS: Final = 512
+"""Beside those of streams: maps, scrapes, single calls, directories that are walked."""
 _LONGEST_SLEEP_SECONDS: Final = 0.25
 """However far apart the ticks are, a signal is heeded after this."""
 _RELOADS = Counter("resonance_reloads", "Reloads of the configuration, by outcome", ["outcome"])
@@ -53,6 +56,7 @@ def run(inheritance: Inheritance) -> int:
         Exit status.
     """
     privileges.drop(inheritance.identity)
+    _allow_descriptors(2 * inheritance.settings.hints.max_streams + _OTHER_DESCRIPTORS)
     keeper = link.KeeperLink(inheritance.requests)
     try:
         asyncio.run(_serve(inheritance, keeper))
@@ -62,6 +66,14 @@ def run(inheritance: Inheritance) -> int:
             keeper.tell(link.Failed(reason=str(error), exit_code=error.exit_code))
         return error.exit_code
     return 0
+
+
+def _allow_descriptors(wanted: int) -> None:
+    """Let every stream have a connection; a service gets 1024 in all unless it asks for more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 async def _serve(inheritance: Inheritance, keeper: link.KeeperLink) -> None:

@@ -359,3 +359,51 @@ with HintService(Path(sys.argv[1])) as service:
         eventually(lambda: hints.pressure("other") == 0.0 and hints.state())
         daemon.kill()
         eventually(lambda: hints.pressure("other") is None and hints.state() is None)
+
+
+def test_an_event_loop_that_follows_another_asks_on_a_connection_of_its_own(
+    service: HintService,
+) -> None:
+    hints = aio.connect(service.socket)
+    for _ in range(2):
+        assert asyncio.run(_wait(hints.state(timeout=PATIENCE))) is not None, hints.status
+    asyncio.run(_wait(hints.close()))
+
+
+def test_a_child_forked_beside_an_event_loop_lives_and_knows_no_more_than_the_page(
+    service: HintService,
+) -> None:
+    program = f"""
+import asyncio, os, resonance
+path = {str(service.socket)!r}
+async def parent():
+    assert (await resonance.hints.aio.connect(path).state(timeout=10)).sequence == 1
+    child = os.fork()
+    if child:
+        _, status = await asyncio.to_thread(os.waitpid, child, 0)
+        os._exit(os.waitstatus_to_exitcode(status))
+    hints = resonance.hints.connect(path)
+    assert hints.pressure("other") == 0.0, hints.status
+    assert hints.state(timeout=10) is None
+    assert "forked" in hints.status.service
+    states = []
+    with hints.subscribe(states.append):
+        while not states:
+            pass
+    os._exit(0 if states == [None] else 3)
+asyncio.run(parent())
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("path", ["/", "/" + "x" * 120 + "/hints.sock"])
+def test_a_socket_that_cannot_be_is_unknown_without_a_word_on_standard_error(
+    path: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for is_async in (False, True):
+        client = Client(Path(path), is_async=is_async)
+        assert client.ask("state") is None
+        assert client.hints.pressure() is None
+        assert client.hints.status.service
+        client.close()
+    assert capfd.readouterr().err == ""

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -237,9 +238,16 @@ def test_a_runtime_directory_that_cannot_be_made_is_one_clear_line(place: Place)
 def test_without_root_it_says_so(place: Place) -> None:
     for path in (place.config, *place.config.parents[:3]):
         path.chmod(path.stat().st_mode | 0o055)
-    as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    # Imported as root: the environment may lie where nobody else can read it.
+    as_nobody = (
+        "import os, sys; from resonanced import cli, keeper; os.setgroups([]);"
+        " os.setresgid(*[65534] * 3); os.setresuid(*[65534] * 3); sys.exit(cli.main(sys.argv[1:]))"
+    )
     started = subprocess.run(
-        [*as_nobody, *place.command("run")], capture_output=True, text=True, check=False
+        [sys.executable, "-c", as_nobody, *place.command("run")[1:]],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert started.returncode == 1
     assert _refusal(started) == "resonanced: not root: only root may load probes; run it with sudo"

@@ -54,9 +54,6 @@ _OPTIONS: Final = (
     ("grpc.max_metadata_size", 8 * 1024),
     ("grpc.max_concurrent_streams", 100),  # per connection
     ("grpc.http2.bdp_probe", 0),  # keeps the flow-control window at 64 KiB
-    ("grpc.keepalive_time_ms", 30_000),  # a stopped process is no reader
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.max_pings_without_data", 0),
 )
 
 _R = TypeVar("_R")

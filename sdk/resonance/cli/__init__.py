@@ -36,6 +36,8 @@ examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = _parser().parse_args(argv)
+    if sys.stdout is None:  # closed by who started us
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for as long as we run
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
@@ -47,6 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _silence_stdout()
         return 141
+    except OSError as error:
+        _silence_stdout()
+        print(f"resonance: {error}", file=sys.stderr)
+        return 1
     return code
 
 

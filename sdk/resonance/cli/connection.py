@@ -16,6 +16,8 @@ from resonance_api.hints.v1.hints_pb2_grpc import HintsStub
 __all__ = ["CommandError", "Daemon", "connect"]
 
 _ANSWER_SECONDS = 5.0
+_PATH_BYTES = 107
+"""``sun_path`` of unix(7) without its closing zero."""
 
 
 class CommandError(Exception):
@@ -43,6 +45,9 @@ def connect(socket: Path) -> Generator[Daemon]:
     CommandError
         When the daemon is away, goes away meanwhile, or will not answer.
     """
+    if len(os.fsencode(socket)) > _PATH_BYTES:
+        reason = f"longer than the {_PATH_BYTES} bytes a Unix socket's path may have"
+        raise CommandError(f"{socket}: {reason}")
     with grpc.insecure_channel(f"unix:{socket}") as channel:
         try:
             yield Daemon(HintsStub(channel))

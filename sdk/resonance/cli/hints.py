@@ -25,14 +25,20 @@ _ANSWER_SECONDS = 5.0
 _NOT_KNOWN = 3
 _PATH_COLUMNS = 33
 _CELL_COLUMNS = 9
-_EXAMPLES = """\
-examples:
+_GET_EXAMPLES = """\
   resonance hints get                         every cgroup with a slot
   resonance hints get --cgroup '/system.slice/*' --output json
+"""
+_WATCH_EXAMPLES = """\
   resonance hints watch --count 10            the state now and nine more
+"""
+_RESOLVE_EXAMPLES = """\
   resonance hints resolve 127.0.0.1:8080      which cgroup serves this?
   resonance hints resolve 4711                which cgroup holds this process?
-
+"""
+_EXAMPLES = f"""\
+examples:
+{_GET_EXAMPLES}{_WATCH_EXAMPLES}{_RESOLVE_EXAMPLES}
 exit status:
   0  done      1  the daemon cannot be asked      2  wrong arguments
   3  resolve: the daemon does not know
@@ -54,15 +60,26 @@ def add_parser(subparsers: Subparsers) -> None:
     _add_resolve(verbs)
 
 
+def _add_verb(verbs: Subparsers, name: str, what: str, examples: str) -> argparse.ArgumentParser:
+    return verbs.add_parser(
+        name,
+        help=what,
+        description=f"Print {what}.",
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
 def _add_get(verbs: Subparsers) -> None:
-    get = verbs.add_parser("get", help="the state now")
+    get = _add_verb(verbs, "get", "the state now", _GET_EXAMPLES)
     _add_cgroup_option(get)
     add_common_options(get)
     get.set_defaults(run=_get)
 
 
 def _add_watch(verbs: Subparsers) -> None:
-    watch = verbs.add_parser("watch", help="the state now and each change, until Ctrl-C")
+    what = "the state now and each change, until Ctrl-C"
+    watch = _add_verb(verbs, "watch", what, _WATCH_EXAMPLES)
     _add_cgroup_option(watch)
     watch.add_argument("--count", type=_count, metavar="N", help="stop after N states")
     watch.add_argument(
@@ -77,7 +94,8 @@ def _add_watch(verbs: Subparsers) -> None:
 
 
 def _add_resolve(verbs: Subparsers) -> None:
-    resolve = verbs.add_parser("resolve", help="the cgroup of an endpoint or a process")
+    what = "the cgroup of an endpoint or a process"
+    resolve = _add_verb(verbs, "resolve", what, _RESOLVE_EXAMPLES)
     resolve.add_argument(
         "subject", metavar="SUBJECT", help="127.0.0.1:8080, [::1]:8080, :8080, or a process id"
     )

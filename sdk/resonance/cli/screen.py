@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """How is the live table shown: the terminal's other screen, and ``q`` to leave it.
 
-Where standard output is no terminal, tables are printed one below the other.
+Where standard output is no terminal, or one without another screen (``TERM=dumb``), tables are
+printed one below the other.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ __all__ = ["PlainScreen", "open_screen"]
 def open_screen(*, is_live: bool, note: str = "") -> Generator[PlainScreen]:
     """Open the live screen if it is wanted and there is a terminal, else the plain one."""
     console = Console(highlight=False)
-    if not (is_live and console.is_terminal):
+    if not (is_live and console.is_terminal and not console.is_dumb_terminal):
         yield PlainScreen(console)
         return
     with Live(console=console, screen=True, auto_refresh=False) as live, _keys() as has_keys:

@@ -38,11 +38,11 @@ def count_text(count: float | None) -> str:
 
 
 def path_text(path: str, columns: int) -> str:
-    """Cut a path from the left, because its end tells cgroups apart.
+    r"""Cut a path from the left, because its end tells cgroups apart.
 
     Whoever may make a cgroup names it: what would steer the terminal is not written.
 
-    >>> path_text("/system.slice/web.service", 12), path_text("/\\33[2J", 12)
+    >>> path_text("/system.slice/web.service", 12), path_text("/\33[2J", 12)
     ('…web.service', '/?[2J')
     """
     path = "".join(letter if letter.isprintable() else "?" for letter in path)

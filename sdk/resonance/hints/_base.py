@@ -30,7 +30,7 @@ class HintsBase:
 
     def __init__(self, socket: str | os.PathLike[str] | None = None) -> None:
         self.socket = socket_path(socket)
-        self._page = PageReader(self.socket.with_suffix(".page"))
+        self._page = PageReader(self.socket.parent / f"{self.socket.stem}.page")
         self._link = Link(self.socket)
         self._latest: State | None = None
         self._latest_at = -math.inf

@@ -144,9 +144,9 @@ class Hints(HintsBase):
         """
         if not self._link.is_open:
             return None
-        if self._daemon is None:
-            self._daemon = _reach(self.socket)
         try:
+            if self._daemon is None:
+                self._daemon = _reach(self.socket)
             answer = call(self._daemon)
         except FailedCallError as error:
             self._link.failed(error)
@@ -197,8 +197,8 @@ class Subscription:
     def _run(self) -> None:
         is_known = True
         while not self._closed.is_set():
-            self._daemon = _reach(self._path)
             try:
+                self._daemon = _reach(self._path)
                 for state in self._daemon.watch(self._cgroups, self._interval_seconds):
                     self._link.succeeded()
                     is_known = True
@@ -210,7 +210,8 @@ class Subscription:
                 is_known = False
                 self._closed.wait(delay_seconds)
             finally:
-                self._daemon.close()
+                if self._daemon is not None:
+                    self._daemon.close()
 
     def _call_back(self, state: State | None) -> None:
         """Hand a state out, unless it waited too long behind a slow callback."""

@@ -29,7 +29,7 @@ _MOST_DOUBLINGS: Final = 10
 
 def socket_path(socket: str | os.PathLike[str] | None) -> Path:
     """Return the daemon's socket: the one given, else the environment's, else the default."""
-    given = socket if socket is not None else os.environ.get(_SOCKET_VARIABLE, _DEFAULT_SOCKET)
+    given = socket if socket is not None else os.environ.get(_SOCKET_VARIABLE) or _DEFAULT_SOCKET
     return Path(given).absolute()
 
 
@@ -82,8 +82,9 @@ class Link:
     def failed(self, error: FailedCallError) -> float:
         """Take note of a failed call; return the seconds to leave the daemon alone."""
         self.reason = f"{self._path}: {self._explain(error)}"
-        if error.code == "INVALID_ARGUMENT":  # the question's fault; the daemon is well
-            return 0.0
+        if error.code == "INVALID_ARGUMENT":
+            # The question's fault, and will be again; other questions may be asked.
+            return _LONGEST_SECONDS
         ceiling = min(_LONGEST_SECONDS, _FIRST_SECONDS * 2 ** min(self._failures, _MOST_DOUBLINGS))
         self._failures += 1
         delay = random.uniform(0.0, ceiling)  # noqa: S311 - spreads clients, hides nothing

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -26,7 +28,37 @@ _OPTIONS: Final = (
     ("grpc.enable_http_proxy", 0),
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),
 )
+_PATH_BYTES: Final = 107
+"""``sun_path`` of unix(7) without its closing zero."""
 _ENDED: Final = "the daemon ended the stream"
+
+
+class _Fork:
+    """Whether this process was forked from one that had gRPC's event loop.
+
+    Its thread is always inside of gRPC, so gRPC cannot make ready for a fork, and a call in
+    the child ends the child (grpc/grpc, ``doc/fork_support.md``).
+    """
+
+    has_loop = False
+    is_child = False
+
+    @classmethod
+    def after_in_child(cls) -> None:
+        cls.is_child = cls.has_loop
+
+
+def _check(path: Path) -> None:
+    """Raise where gRPC would end this process or write to its log."""
+    if _Fork.is_child:
+        reason = "forked from a process that uses resonance.hints.aio; spawn it instead"
+        raise FailedCallError("FAILED_PRECONDITION", reason)
+    if len(os.fsencode(path)) > _PATH_BYTES:
+        reason = f"longer than the {_PATH_BYTES} bytes a Unix socket's path may have"
+        raise FailedCallError("FAILED_PRECONDITION", reason)
+
+
+os.register_at_fork(after_in_child=_Fork.after_in_child)
 
 
 class Daemon:
@@ -36,6 +68,7 @@ class Daemon:
     """
 
     def __init__(self, path: Path) -> None:
+        _check(path)
         self._channel = grpc.insecure_channel(f"unix:{path}", options=_OPTIONS)
         self._stub = HintsStub(self._channel)
 
@@ -76,9 +109,12 @@ class Daemon:
 
 
 class AsyncDaemon:
-    """The same for the event loop it is made in."""
+    """The same for the event loop it is made in, and no other."""
 
     def __init__(self, path: Path) -> None:
+        _check(path)
+        _Fork.has_loop = True
+        self._loop = asyncio.get_running_loop()
         self._channel = grpc.aio.insecure_channel(f"unix:{path}", options=_OPTIONS)
         self._stub = cast("HintsAsyncStub", HintsStub(self._channel))
 
@@ -113,6 +149,11 @@ class AsyncDaemon:
         except grpc.RpcError as error:
             raise _failed(error) from error
 
+    @property
+    def is_here(self) -> bool:
+        """Whether it was made in the event loop that runs now."""
+        return self._loop is asyncio.get_running_loop()
+
     async def close(self) -> None:
         """End all calls."""
         await self._channel.close()
@@ -121,6 +162,8 @@ class AsyncDaemon:
 def _resolve_request(subject: str | int) -> ResolveRequest:
     if isinstance(subject, str):
         return ResolveRequest(endpoint=subject)
+    if not 0 < subject < 1 << 31:
+        raise FailedCallError("INVALID_ARGUMENT", f"{subject} is no process id")
     return ResolveRequest(pid=subject)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Hints for asyncio: the names of `resonance.hints.Hints`, awaited where they wait.
 
-One `AsyncHints` belongs to the event loop it is first used in.
+One `AsyncHints` serves one event loop at a time: in another it begins a connection anew.
 """
 
 from __future__ import annotations
@@ -87,8 +87,9 @@ class AsyncHints(HintsBase):
         """
         patterns, is_known = tuple(cgroups), True
         while True:
-            daemon = _reach(self.socket)
+            daemon = None
             try:
+                daemon = _reach(self.socket)
                 async for state in daemon.watch(patterns, interval_seconds):
                     self._link.succeeded()
                     is_known = True
@@ -101,14 +102,15 @@ class AsyncHints(HintsBase):
                 is_known = False
                 await asyncio.sleep(delay_seconds)
             finally:
-                await daemon.close()
+                if daemon is not None:
+                    await daemon.close()
 
     async def close(self) -> None:
         """Give everything back; afterwards all is unknown."""
         self._page.close()
         self._link.close()
         daemon, self._daemon = self._daemon, None
-        if daemon is not None:
+        if daemon is not None and daemon.is_here:
             await daemon.close()
 
     async def __aenter__(self) -> Self:
@@ -120,9 +122,9 @@ class AsyncHints(HintsBase):
     async def _ask(self, call: Callable[[AsyncDaemon], Awaitable[_R]]) -> _R | None:
         if not self._link.is_open:
             return None
-        if self._daemon is None:
-            self._daemon = _reach(self.socket)
         try:
+            if self._daemon is None or not self._daemon.is_here:
+                self._daemon = _reach(self.socket)
             answer = await call(self._daemon)
         except FailedCallError as error:
             self._link.failed(error)

@@ -95,3 +95,11 @@ def test_this_host_has_a_hierarchy_and_we_stand_in_it() -> None:
     path = path_of_task(Path("/proc/self"), hierarchy)
     assert path is not None
     assert hierarchy.directory(path).is_dir()
+
+
+def test_a_mount_that_another_one_covers_is_none(tmp_path: Path) -> None:
+    kernel = FakeKernel(tmp_path, "v2")
+    kernel.mountinfo.write_text(
+        "33 31 0:30 / /covered/cpu rw - cgroup cgroup rw,cpu\n" + kernel.mountinfo.read_text()
+    )
+    assert find_hierarchy(tmp_path).name == "v2"

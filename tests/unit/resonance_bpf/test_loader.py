@@ -125,3 +125,20 @@ def test_a_missing_library_keeps_its_hint_across_the_process_border(
     _put(monkeypatch, core=lacks_libbpf)
     with pytest.raises(ProbeError, match="apt-get install libbpf1"):
         loader.choose("core", request_here)
+
+
+def _is_slow(request: LoadRequest) -> NoReturn:
+    Path(request.directory, str(os.getpid())).touch()
+    signal.pause()
+    raise AssertionError
+
+
+def test_a_load_that_is_not_wanted_any_more_is_ended_and_no_other_is_tried(
+    request_here: LoadRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _put(monkeypatch, core=_is_slow, bcc=_works("bcc", "bcc"))
+    directory = Path(request_here.directory)
+    with pytest.raises(loader.Stopped):
+        loader.choose("auto", request_here, lambda: any(directory.iterdir()))
+    (pid,) = [entry.name for entry in directory.iterdir()]
+    assert not Path("/proc", pid).exists()

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,11 @@ from resonanced.privileges import Identity
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "resonanced.toml"
-    path.write_text(f'[probes]\nbpffs_directory = "{tmp_path}/bpf"\n', encoding="utf-8")
+    path.write_text(
+        f'[service]\nruntime_directory = "{tmp_path}/run"\n'
+        f'[probes]\nbpffs_directory = "{tmp_path}/bpf"\n',
+        encoding="utf-8",
+    )
     (tmp_path / "bpf").mkdir()
     return path
 
@@ -41,6 +47,18 @@ def test_help_ends_with_examples_of_every_verb_below_80_columns(
     assert ended.value.code == 0
     examples = text.partition("examples:")[2]
     assert all(f"resonanced {verb}" in examples for verb in ("run", "check", "rollback"))
+    assert max(map(len, text.splitlines())) < 80
+
+
+@pytest.mark.parametrize("verb", ["run", "check", "rollback"])
+def test_the_help_of_each_verb_has_an_example(
+    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        cli.main([verb, "--help"])
+    text = capsys.readouterr().out
+    assert f"examples:\n  resonanced {verb} " in text
     assert max(map(len, text.splitlines())) < 80
 
 
@@ -155,3 +173,45 @@ def test_the_announcement_names_tier_fallbacks_missing_programs_and_places(
     assert "http://127.0.0.1:1/metrics" in text
     assert "unix:///x.sock" in text
     assert "user     nobody, group nogroup (there is no user resonance here)" in text
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code"), [(">&-", 0), ("2>&-", 0), ("<&- >&- 2>&-", 0), ("| true", 0)]
+)
+def test_closed_standard_streams_are_no_traceback(
+    redirection: str, code: int, config: Path
+) -> None:
+    program = Path(sys.executable).with_name("resonanced")
+    command = f"{program} rollback --config {config} {redirection}"
+    ended = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (code, "")
+
+
+def test_nothing_we_open_gets_the_number_of_a_closed_standard_stream() -> None:
+    program = (
+        "import os; from resonanced import cli; cli._fill_standard_streams();"
+        "os._exit(os.open('/dev/null', os.O_RDONLY) < 3)"
+    )
+    command = f'{sys.executable} -c "{program}" <&- >&- 2>&-'
+    assert subprocess.run(["sh", "-c", command], check=False).returncode == 0
+
+
+def test_an_announcement_nobody_reads_does_not_end_the_service(
+    config: Path, tmp_path: Path
+) -> None:
+    program = f"""
+from pathlib import Path
+from resonance_bpf.report import LoadReport
+from resonanced import cli, link
+from resonanced.privileges import Identity
+report = LoadReport(backend="none", tier="procfs", hierarchy="v2")
+cli._announce(report, link.Ready("a", "b"), Identity("u", "g", 1, 1, is_fallback=False))
+Path({str(tmp_path)!r}, "survived").touch()
+"""
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-c", program], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert (tmp_path / "survived").exists()
+    assert ended.returncode == 0
+    assert b"announcement_unread" in ended.stderr

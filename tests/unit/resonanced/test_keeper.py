@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,7 +17,13 @@ from resonance_bpf.slot_table import SlotTable
 from resonanced import link
 from resonanced.config import ServiceSettings, Settings
 from resonanced.errors import ConfigError, RefusedError, StartError
-from resonanced.keeper import Inheritance, Keeper, possible_cpus
+from resonanced.keeper import (
+    Inheritance,
+    Keeper,
+    _exit_with,
+    _is_told_to_stop,
+    possible_cpus,
+)
 from resonanced.privileges import Identity, find_identity
 from resonanced.signals.settings import SignalsSettings
 
@@ -199,3 +206,34 @@ def test_the_default_user_falls_back_to_nobody_and_a_chosen_one_does_not(
     assert (identity.user, identity.uid, identity.is_fallback) == ("nobody", nobody.pw_uid, True)
     with pytest.raises(StartError, match="no such user"):
         find_identity(ServiceSettings(user="somebody"))
+
+
+def test_a_child_that_fails_leaves_without_unwinding_what_its_parent_made() -> None:
+    def fail() -> int:
+        raise ImportError("numpy")
+
+    pid = os.fork()
+    if pid == 0:
+        try:
+            sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
+            _exit_with(fail)
+        finally:
+            os._exit(99)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+
+
+def test_a_signal_that_waits_is_seen_and_left_where_it_is() -> None:
+    read, write = socket.socketpair()
+    with read, write:
+        read.setblocking(False)
+        assert not _is_told_to_stop(read)
+        write.send(bytes([signal.SIGCHLD]))
+        assert not _is_told_to_stop(read)
+        write.send(bytes([signal.SIGTERM]))
+        assert _is_told_to_stop(read)
+        assert read.recv(8) == bytes([signal.SIGCHLD, signal.SIGTERM])
+
+
+def test_the_daemon_must_not_be_root() -> None:
+    with pytest.raises(StartError, match="is root"):
+        find_identity(ServiceSettings(user="root"))

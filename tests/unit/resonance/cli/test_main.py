@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from fakes.hint_daemon import state
 from resonance.cli import main
 
-from .conftest import Command
+from .conftest import Command, Serve
 
 COMMANDS = (["top"], ["runqlat"])
+HINTS = (["hints"], ["hints", "get"], ["hints", "watch"], ["hints", "resolve"])
 
 
 @pytest.mark.parametrize("arguments", COMMANDS)
@@ -41,7 +43,7 @@ def test_the_socket_comes_from_the_environment(
     assert capsys.readouterr().err.startswith("resonance: /nowhere/hints.sock: ")
 
 
-@pytest.mark.parametrize("arguments", [[], *COMMANDS])
+@pytest.mark.parametrize("arguments", [[], *COMMANDS, *HINTS])
 def test_help_ends_with_examples_and_fits_80_columns(
     arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,3 +78,25 @@ def test_wrong_arguments_exit_2(arguments: list[str]) -> None:
 def test_only_the_table_loads_rich() -> None:
     program = "import sys, resonance.cli; sys.exit('rich' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("redirection", "code"), [(">&-", 0), (">/dev/full", 1)])
+def test_an_output_that_takes_nothing_is_no_traceback(
+    redirection: str, code: int, serve_states: Serve, socket: Path
+) -> None:
+    serve_states(state())
+    program = Path(sys.executable).with_name("resonance")
+    command = f"{program} hints get --socket {socket} {redirection}"
+    ended = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert ended.returncode == code
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_path_no_socket_can_have_is_one_clear_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / ("x" * 120) / "hints.sock"
+    for command in (["top", "--once"], ["hints", "get"]):
+        assert main([*command, "--socket", str(path)]) == 1
+        wanted = f"resonance: {path}: longer than the 107 bytes a Unix socket's path may have\n"
+        assert capfd.readouterr().err == wanted

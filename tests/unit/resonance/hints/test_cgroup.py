@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,10 @@ def test_what_is_not_there_has_no_number(proc: Path) -> None:
     assert cgroup_id("v2", None, proc) is None
     (proc / "cgroup").unlink()
     assert cgroup_id("v2", None, proc) is None
+
+
+def test_a_name_that_is_no_utf_8_is_a_name(proc: Path) -> None:
+    name = os.fsdecode(b"web\xff")
+    (proc.parent / "v2/app" / name).mkdir()
+    (proc / "cgroup").write_bytes(b"0::/app/web\xff\n")
+    assert cgroup_id("v2", None, proc) == inode(proc.parent / "v2/app" / name)

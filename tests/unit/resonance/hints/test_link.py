@@ -67,10 +67,15 @@ def test_an_answer_begins_the_delays_anew(longest: list[float]) -> None:
     assert longest == [0.1, 0.2, 0.1]
 
 
-def test_a_bad_question_is_not_held_against_the_daemon() -> None:
+def test_a_bad_question_is_not_held_against_the_daemon_and_not_asked_again_at_once() -> None:
     link = Link(Path("/nowhere"))
-    assert link.failed(FailedCallError("INVALID_ARGUMENT", "no")) == 0.0
+    assert link.failed(FailedCallError("INVALID_ARGUMENT", "no")) == 5.0
     assert (link.is_open, link.reason) == (True, "/nowhere: no")
+
+
+def test_an_empty_variable_names_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESONANCE_HINTS_SOCKET", "")
+    assert socket_path(None) == Path("/run/resonance/hints.sock")
 
 
 def test_a_closed_link_stays_closed() -> None:

@@ -2,19 +2,24 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import http.client
 import shutil
 import socket
 import subprocess
 import threading
 import time
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import urlsplit
+from wsgiref.simple_server import WSGIServer
 
 import pytest
 from prometheus_client import REGISTRY, generate_latest
 
 from fakes.snapshots import REPORT, distribution, snapshot
 from resonanced.errors import StartError
+from resonanced.telemetry import server
 from resonanced.telemetry.server import STALL_SECONDS, Telemetry
 from resonanced.telemetry.settings import TelemetrySettings
 
@@ -166,3 +171,36 @@ def test_scrapes_in_parallel_all_answer(telemetry: Telemetry, ask: Ask) -> None:
     for thread in threads:
         thread.join()
     assert statuses == [200] * 16
+
+
+def test_who_is_slow_makes_room_and_is_hung_up_on(
+    telemetry: Telemetry, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_LONGEST_SECONDS", 0.1)
+    monkeypatch.setattr(server, "_REQUEST_SECONDS", 0.5)
+    where = urlsplit(telemetry.url)
+    slow = [
+        socket.create_connection((where.hostname, where.port), timeout=10)
+        for _ in range(2 * server._MOST_REQUESTS)
+    ]
+    assert ask("/healthz")[0] == 200
+    for each in slow:
+        assert each.recv(1) == b""
+        each.close()
+
+
+def test_without_descriptors_it_waits_instead_of_asking_at_full_speed(
+    telemetry: Telemetry, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    refusals = [OSError(errno.EMFILE, "Too many open files")] * 3
+
+    def accept(self: WSGIServer) -> tuple[Any, Any]:
+        if refusals:
+            raise refusals.pop()
+        return self.socket.accept()
+
+    monkeypatch.setattr(WSGIServer, "get_request", accept)
+    monkeypatch.setattr(server, "time", SimpleNamespace(**{**vars(time), "sleep": pauses.append}))
+    assert ask("/readyz")[0] == 503
+    assert pauses == [server._PAUSE_SECONDS] * 3
