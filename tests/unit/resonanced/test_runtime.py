@@ -164,3 +164,39 @@ def test_what_was_logged_while_the_terminal_was_drawn_on_is_shown_afterwards(
         assert capfd.readouterr().err == ""
     sys.stderr.flush()
     assert capfd.readouterr().err == "event=1\n"
+
+
+def test_whatever_the_umask_clients_reach_the_socket_and_nobody_else_the_lock(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "resonance"
+    for mask in (0o077, 0o000):
+        before = os.umask(mask)
+        try:
+            with directory(_settings(path), ME):
+                assert path.stat().st_mode & 0o777 == 0o755
+                # Whoever can open a file can lock it.
+                assert (path / "resonanced.lock").stat().st_mode & 0o777 == 0o600
+        finally:
+            os.umask(before)
+
+
+def test_a_second_name_of_another_file_is_not_taken_for_the_lock(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("precious", encoding="ascii")
+    path = tmp_path / "resonance"
+    path.mkdir()
+    (path / "resonanced.lock").hardlink_to(tmp_path / "victim")
+    with (
+        pytest.raises(StartError, match="not the file that we make"),
+        directory(_settings(path), ME),
+    ):
+        pass
+    assert (tmp_path / "victim").read_text(encoding="ascii") == "precious"
+
+
+def test_a_link_to_a_directory_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "resonance").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StartError), directory(_settings(tmp_path / "resonance"), ME):
+        pass
+    assert list((tmp_path / "elsewhere").iterdir()) == []
