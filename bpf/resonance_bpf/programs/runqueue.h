@@ -13,7 +13,7 @@
  * Missed: tasks already queued when the program attaches lose what they waited before
  * (first switch, no baseline); two tasks whose pids share a baseline cell count their last
  * segment only (baseline_collisions).
- * Costs about 1.4 times an empty program; see the table in README.md.
+ * Costs about 1.6 times an empty program; see the table in README.md.
  */
 #ifndef RESONANCE_RUNQUEUE_H
 #define RESONANCE_RUNQUEUE_H

@@ -109,7 +109,7 @@ class Publication:
         Those of the snapshot's waits, where they are known already.
     """
 
-    __slots__ = ("_answers", "_header", "_latencies", "snapshot")
+    __slots__ = ("_answers", "_asked", "_header", "_latencies", "snapshot")
 
     def __init__(
         self, snapshot: Snapshot, header: Header, latencies: dict[str, _Latencies] | None = None
@@ -117,6 +117,7 @@ class Publication:
         self.snapshot = snapshot
         self._header = header
         self._answers: dict[Question, bytes] = {}
+        self._asked: set[Question] = set()
         self._latencies = latencies
 
     def followed_by(self, snapshot: Snapshot) -> Publication:
@@ -159,6 +160,15 @@ class Publication:
         ----------
         https://protobuf.dev/programming-guides/encoding/#last-one-wins
         """
+        if len(self._asked) < _KEPT_ANSWERS:
+            self._asked.add(question)
+        return self._made(question)
+
+    def is_ready(self, question: Question) -> bool:
+        """Whether the answer to this question is made already."""
+        return question in self._answers
+
+    def _made(self, question: Question) -> bytes:
         answer = self._answers.get(question)
         if answer is None:
             state = hints_pb2.State(cgroups=self._cgroups(question))
@@ -191,10 +201,15 @@ class Publication:
                 self._add_histograms(state)
             yield state
 
+    def prepare(self, before: Publication) -> None:
+        """Make what was asked of the publication before, so that no reader waits for it."""
+        for question in before.asked:
+            self._made(question)
+
     @property
-    def was_asked(self) -> bool:
-        """Whether anybody read this publication."""
-        return bool(self._answers)
+    def asked(self) -> frozenset[Question]:
+        """What readers asked of this publication."""
+        return frozenset(self._asked)
 
     def latencies(self) -> dict[str, _Latencies]:
         """Return the message of each slot per kind; the costly part, made once."""

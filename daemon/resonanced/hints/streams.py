@@ -49,8 +49,8 @@ class Board:
         What was asked of the last one will be asked again, so it is made ready now, and no
         reader waits for it; while nobody asks, nothing is made.
         """
-        if self.latest is not None and self.latest.was_asked:
-            publication.latencies()
+        if self.latest is not None:
+            publication.prepare(self.latest)
         self.latest = publication
         self._wake()
 

@@ -100,9 +100,9 @@ def test_only_cgroups_that_match_are_answered(
 
 def test_readers_of_one_snapshot_share_one_answer() -> None:
     publication = Publication(snapshot(), HEADER)
-    assert not publication.was_asked
+    assert not publication.asked
     assert publication.answer(Question()) is publication.answer(Question())
-    assert publication.was_asked
+    assert publication.asked == {Question()}
 
 
 def test_endless_different_questions_do_not_fill_the_memory() -> None:

@@ -149,7 +149,18 @@ async def test_what_nobody_asks_for_is_not_built() -> None:
     idle = publication(1), publication(2)
     for each in idle:
         board.put(each)
-    assert not any(each.was_asked for each in idle)
+    assert not any(each.asked for each in idle)
+
+
+async def test_what_the_last_one_was_asked_is_made_ready_once_and_not_for_ever() -> None:
+    board = Board(LONG)
+    asked, next_one, after = publication(1), publication(2), publication(3)
+    board.put(asked)
+    asked.answer(Question())
+    board.put(next_one)
+    assert next_one.is_ready(Question())
+    board.put(after)
+    assert not after.is_ready(Question())
 
 
 async def test_streams_are_counted_until_they_end() -> None:
