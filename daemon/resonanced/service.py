@@ -40,8 +40,6 @@ _log = logging.getLogger(__name__)
 _MAX_BYTES: Final = 1 << 16
 _OTHER_DESCRIPTORS: Final = 512
 """Beside those of streams: maps, scrapes, single calls, directories that are walked."""
-_LONGEST_SLEEP_SECONDS: Final = 0.25
-"""However far apart the ticks are, a signal is heeded after this."""
 _RELOADS = Counter("resonance_reloads", "Reloads of the configuration, by outcome", ["outcome"])
 for _outcome in ("applied", "refused", "needs_restart"):
     _RELOADS.labels(_outcome)

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import grpc
 
+from resonance.hints._link import why_no_socket
 from resonance_api.hints.v1.hints_pb2 import GetRequest, State
 from resonance_api.hints.v1.hints_pb2_grpc import HintsStub
 
 __all__ = ["CommandError", "Daemon", "connect"]
 
 _ANSWER_SECONDS = 5.0
-_PATH_BYTES = 107
-"""``sun_path`` of unix(7) without its closing zero."""
 
 
 class CommandError(Exception):
@@ -45,8 +44,7 @@ def connect(socket: Path) -> Generator[Daemon]:
     CommandError
         When the daemon is away, goes away meanwhile, or will not answer.
     """
-    if len(os.fsencode(socket)) > _PATH_BYTES:
-        reason = f"longer than the {_PATH_BYTES} bytes a Unix socket's path may have"
+    if reason := why_no_socket(socket):
         raise CommandError(f"{socket}: {reason}")
     with grpc.insecure_channel(f"unix:{socket}") as channel:
         try:

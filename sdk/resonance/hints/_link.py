@@ -18,19 +18,28 @@ import time
 from pathlib import Path
 from typing import Final
 
-__all__ = ["FailedCallError", "Link", "socket_path"]
+__all__ = ["FailedCallError", "Link", "socket_path", "why_no_socket"]
 
 _SOCKET_VARIABLE: Final = "RESONANCE_HINTS_SOCKET"
 _DEFAULT_SOCKET: Final = "/run/resonance/hints.sock"
 _FIRST_SECONDS: Final = 0.1
 _LONGEST_SECONDS: Final = 5.0
 _MOST_DOUBLINGS: Final = 10
+_PATH_BYTES: Final = 107
+"""``sun_path`` of unix(7) without its closing zero."""
 
 
 def socket_path(socket: str | os.PathLike[str] | None) -> Path:
     """Return the daemon's socket: the one given, else the environment's, else the default."""
     given = socket if socket is not None else os.environ.get(_SOCKET_VARIABLE) or _DEFAULT_SOCKET
     return Path(given).absolute()
+
+
+def why_no_socket(path: Path) -> str:
+    """Return why a Unix socket cannot have this path, or nothing where it can."""
+    if len(os.fsencode(path)) <= _PATH_BYTES:
+        return ""
+    return f"longer than the {_PATH_BYTES} bytes a Unix socket's path may have"
 
 
 class FailedCallError(Exception):

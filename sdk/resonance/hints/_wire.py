@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 import grpc
 import grpc.aio
 
-from resonance.hints._link import FailedCallError
+from resonance.hints._link import FailedCallError, why_no_socket
 from resonance.hints._records import Resolution, State, resolution_from_wire, state_from_wire
 from resonance_api.hints.v1.hints_pb2 import GetRequest, ResolveRequest, WatchRequest
 from resonance_api.hints.v1.hints_pb2_grpc import HintsStub
@@ -28,8 +28,6 @@ _OPTIONS: Final = (
     ("grpc.enable_http_proxy", 0),
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),
 )
-_PATH_BYTES: Final = 107
-"""``sun_path`` of unix(7) without its closing zero."""
 _ENDED: Final = "the daemon ended the stream"
 
 
@@ -53,8 +51,7 @@ def _check(path: Path) -> None:
     if _Fork.is_child:
         reason = "forked from a process that uses resonance.hints.aio; spawn it instead"
         raise FailedCallError("FAILED_PRECONDITION", reason)
-    if len(os.fsencode(path)) > _PATH_BYTES:
-        reason = f"longer than the {_PATH_BYTES} bytes a Unix socket's path may have"
+    if reason := why_no_socket(path):
         raise FailedCallError("FAILED_PRECONDITION", reason)
 
 

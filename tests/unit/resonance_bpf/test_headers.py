@@ -31,8 +31,7 @@ PROGRAMS = Path(headers.__file__).parent / "programs"
 
 def _compile(text: str, *flags: str) -> None:
     compiler = shutil.which("clang") or shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler")
+    assert compiler, "no C compiler: apt-get install clang"
     command = [compiler, "-x", "c", "-Wall", "-Werror", "-fsyntax-only", *flags, "-"]
     done = subprocess.run(command, check=False, input=text, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
