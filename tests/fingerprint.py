@@ -6,14 +6,14 @@ It asks the kernel itself and none of our own code, so a fault of ours cannot hi
 
 from __future__ import annotations
 
-import ctypes
 import os
-import struct
+import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from capability import BPF_SYSCALL
+import bpf_objects
+import netlink_dump
 
 Fingerprint = dict[str, str]
 
@@ -26,73 +26,80 @@ KNOBS = (
     "/proc/sys/net/core/*",
     "/proc/sys/net/ipv4/*",
     "/proc/sys/vm/*",
-    "/sys/fs/cgroup/**/cpu.shares",
-    "/sys/fs/cgroup/**/cpu.weight",
-    "/sys/fs/cgroup/**/cpuset.cpus",
+    "/proc/irq/default_smp_affinity",
+    "/proc/irq/*/smp_affinity_list",
+    "/sys/class/net/*/queues/rx-*/rps_*",
+    "/sys/class/net/*/queues/tx-*/xps_*",
+    "/sys/devices/system/cpu/online",
+    "/sys/devices/virtual/workqueue/cpumask*",
+    "/sys/devices/virtual/workqueue/*/cpumask",
+    "/sys/devices/virtual/workqueue/*/nice",
+    "/sys/kernel/sched_ext/state",
 )
-TRACING_PROGRAMS = {5: "tracepoint", 17: "raw tracepoint", 26: "tracing"}
-PROGRAM_NEXT_ID, PROGRAM_FROM_ID, OBJECT_INFO = 11, 13, 15
-NAME_OFFSET = 64
+CGROUP_FILES = re.compile(
+    r"cpu\.(shares|weight|weight\.nice|idle|cfs_.*|max|max\.burst|rt_.*|uclamp\..*)"
+    r"|cpuset\.(?!memory_pressure).*|cgroup\.subtree_control"
+)
 MOUNTS = {"bpf", "cgroup", "cgroup2", "debugfs", "tracefs"}
 CGROUPS = "/sys/fs/cgroup/"
-TRANSIENT = ("BPF program ", "process ", "cgroup ", CGROUPS)
+TRANSIENT = ("BPF program ", "BPF link ", "process ", "thread ", "cgroup ", "/proc/irq/", CGROUPS)
+"""What is somebody else's when it has gone meanwhile."""
+BORN = ("thread ", "/proc/irq/", CGROUPS)
+"""What is somebody else's when it has come meanwhile."""
 
 
-def _bpf(command: int, attributes: bytes) -> tuple[int, bytes]:
-    buffer = ctypes.create_string_buffer(attributes, len(attributes))
-    number = BPF_SYSCALL[os.uname().machine]
-    result = ctypes.CDLL(None, use_errno=True).syscall(number, command, buffer, len(attributes))
-    return result, buffer.raw
-
-
-def _program(identifier: int) -> tuple[int, str] | None:
-    """Return type and name of a loaded program, or nothing if it is gone."""
-    fd, _ = _bpf(PROGRAM_FROM_ID, struct.pack("=III", identifier, 0, 0))
-    if fd < 0:
-        return None
-    info = ctypes.create_string_buffer(256)
+def _read(path: Path) -> str | None:
     try:
-        _bpf(OBJECT_INFO, struct.pack("=IIQ", fd, len(info), ctypes.addressof(info)))
-    finally:
-        os.close(fd)
-    name = info.raw[NAME_OFFSET : NAME_OFFSET + 16].partition(b"\0")[0]
-    return int.from_bytes(info.raw[:4], "little"), name.decode()
-
-
-def _programs() -> Iterator[tuple[str, str]]:
-    identifier = 0
-    while True:
-        result, answer = _bpf(PROGRAM_NEXT_ID, struct.pack("=III", identifier, 0, 0))
-        if result < 0:
-            return
-        identifier = struct.unpack_from("=I", answer, 4)[0]
-        program = _program(identifier)
-        if program and program[0] in TRACING_PROGRAMS:
-            yield f"BPF program {identifier}", f"{program[1]} ({TRACING_PROGRAMS[program[0]]})"
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return None  # a directory, write-only, or of a cgroup or process that has just gone
 
 
 def _knobs() -> Iterator[tuple[str, str]]:
-    root = Path("/")
     for pattern in KNOBS:
-        for path in root.glob(pattern[1:]):
-            try:
-                yield str(path), path.read_text(encoding="utf-8", errors="replace").strip()
-            except OSError:
-                continue  # a directory, write-only, or a cgroup that has just gone
+        for path in Path("/").glob(pattern[1:]):
+            if (text := _read(path)) is not None:
+                yield str(path), text
 
 
-def _processes() -> Iterator[tuple[str, str]]:
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+def _cgroups() -> Iterator[tuple[str, str]]:
+    for directory, _, names in os.walk(CGROUPS):
+        for name in filter(CGROUP_FILES.fullmatch, names):
+            path = Path(directory, name)
+            if (text := _read(path)) is not None:
+                yield str(path), text
+
+
+def _threads() -> Iterator[tuple[str, str]]:
+    """Give how each thread is scheduled and where it belongs, by number and start.
+
+    A thread of a pool of the kernel's is moved and reniced by it: its pool, not it, has knobs.
+    """
+    for directory in Path("/proc").glob("[0-9]*/task/[0-9]*"):
+        stat, groups = _read(directory / "stat"), _read(directory / "cgroup")
+        if not stat or groups is None or "(kworker/" in stat:
+            continue
+        # proc_pid_stat(5), from field 3 on: 19 nice, 22 start, 40 real-time priority, 41 policy.
+        field = ["", "", "", *stat.rpartition(")")[2].split()]
+        tid = int(directory.name)
         try:
-            words = path.read_bytes().split(b"\0")
+            cpus = sorted(os.sched_getaffinity(tid))
         except OSError:
             continue
-        if any(word.endswith(b"/resonanced") for word in words[:2]):
-            yield f"process {path.parent.name}", b" ".join(words).decode(errors="replace").strip()
+        session = _read(directory.parents[1] / "autogroup")
+        state = {"nice": field[19], "priority": field[40], "policy": field[41], "cpus": cpus}
+        yield f"thread {tid} since {field[22]}", f"{state} {session} {' '.join(groups.split())}"
+
+
+def _services() -> Iterator[tuple[str, str]]:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        words = (_read(path) or "").split("\0")
+        if any(word.endswith("/resonanced") or word == "resonance_tuning" for word in words[:4]):
+            yield f"process {path.parent.name}", " ".join(words).strip()
 
 
 def _objects() -> Iterator[tuple[str, str]]:
-    for pattern in ("/sys/fs/bpf/*", "/run/resonance*", "/run/netns/*"):
+    for pattern in ("/sys/fs/bpf/*", "/run/resonance*", "/run/netns/*", "/sys/class/net/*"):
         for path in Path("/").glob(pattern[1:]):
             yield str(path), "exists"
     for path in Path(CGROUPS).glob("**/*resonance*/"):
@@ -103,25 +110,42 @@ def _objects() -> Iterator[tuple[str, str]]:
             yield f"mount {point}", kind
 
 
+def _latency_limit() -> Iterator[tuple[str, str]]:
+    """Give what wakeup latency all requests together allow, in microseconds."""
+    try:
+        with Path("/dev/cpu_dma_latency").open("rb") as device:
+            yield "/dev/cpu_dma_latency", str(int.from_bytes(device.read(4), "little"))
+    except OSError:
+        return
+
+
+SOURCES: Iterable[Callable[[], Iterator[tuple[str, str]]]] = (
+    _knobs,
+    _cgroups,
+    _threads,
+    _services,
+    _objects,
+    _latency_limit,
+    bpf_objects.programs,
+    bpf_objects.cgroup_links,
+    netlink_dump.routes,
+    netlink_dump.queueing_disciplines,
+)
+
+
 def take() -> Fingerprint:
-    """Return every knob, tracing program, pin, mount, cgroup and process of ours, as text."""
-    sources: Iterable[Iterator[tuple[str, str]]] = (
-        _knobs(),
-        _programs(),
-        _processes(),
-        _objects(),
-    )
-    return {what: value for source in sources for what, value in source}
+    """Return everything that we could change, as text."""
+    return {what: value for source in SOURCES for what, value in source()}
 
 
 def difference(before: Fingerprint, after: Fingerprint) -> list[str]:
     """Return one line for each thing that was changed, left behind or removed.
 
-    A host lives on meanwhile: programs, processes and cgroups that have gone were somebody
-    else's, and of a new cgroup only its name can tell whether it is ours.
+    A host lives on meanwhile: programs, threads and cgroups that have gone were somebody else's,
+    and of a new cgroup only its name can tell whether it is ours.
     """
     gone = {what for what in before.keys() - after.keys() if what.startswith(TRANSIENT)}
-    theirs = {what for what in after.keys() - before.keys() if what.startswith(CGROUPS)}
+    theirs = {what for what in after.keys() - before.keys() if what.startswith(BORN)}
     return [
         f"{what}: {before.get(what, 'absent')} -> {after.get(what, 'absent')}"
         for what in sorted((before.keys() | after.keys()) - gone - theirs)

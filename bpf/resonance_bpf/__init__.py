@@ -10,6 +10,7 @@ Layers, each using only what stands above it::
     backends                      core (CO-RE), bcc, none (procfs)
     loader                        which backend; one attempt per short-lived process
     layouts, reader               the shared memory as numpy, for the unprivileged side
+    socket_options                what new connections of a cgroup get; held by who attaches it
 
 This package deliberately does not name cgroups, compute percentiles or keep history: that
 is the daemon's business.

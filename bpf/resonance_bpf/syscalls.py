@@ -14,7 +14,9 @@ import struct
 from typing import Final
 
 __all__ = [
+    "cgroup_of_link",
     "link_perf_event",
+    "link_sock_ops",
     "map_freeze",
     "map_lookup",
     "mount",
@@ -51,6 +53,10 @@ _MAP_FREEZE: Final = 22
 _LINK_CREATE: Final = 28
 _PERF_EVENT: Final = 41
 """``BPF_PERF_EVENT``, an attach type."""
+_CGROUP_SOCK_OPS: Final = 3
+"""``BPF_CGROUP_SOCK_OPS``, an attach type."""
+_LINK_INFO_BYTES: Final = 32
+_LINK_CGROUP_OFFSET: Final = 16
 _PROGRAM_INFO_BYTES: Final = 232
 _RECURSION_MISSES_OFFSET: Final = 208
 _CLONE_NEWNS: Final = 0x0002_0000
@@ -134,13 +140,34 @@ def link_perf_event(program: int, perf_event: int) -> int:
     return _bpf(_LINK_CREATE, attributes, "BPF_LINK_CREATE")
 
 
+def link_sock_ops(program: int, cgroup: int) -> int:
+    """Attach a socket-operations program to a cgroup of version 2 by a link (Linux 5.7).
+
+    Returns
+    -------
+    int
+        A file descriptor of the link, close-on-exec.
+    """
+    attributes = struct.pack("=IIII", program, cgroup, _CGROUP_SOCK_OPS, 0)
+    return _bpf(_LINK_CREATE, attributes, "BPF_LINK_CREATE")
+
+
+def cgroup_of_link(descriptor: int) -> int:
+    """Return the id of the cgroup a link is attached to; 0 once it is attached to none."""
+    return _object_info_u64(descriptor, _LINK_INFO_BYTES, _LINK_CGROUP_OFFSET)
+
+
 def program_recursion_misses(descriptor: int) -> int:
     """Return how often the kernel skipped a program because it was running on that CPU."""
-    info = ctypes.create_string_buffer(_PROGRAM_INFO_BYTES)
-    attributes = struct.pack("=IIQ", descriptor, _PROGRAM_INFO_BYTES, ctypes.addressof(info))
+    return _object_info_u64(descriptor, _PROGRAM_INFO_BYTES, _RECURSION_MISSES_OFFSET)
+
+
+def _object_info_u64(descriptor: int, info_bytes: int, offset: int) -> int:
+    info = ctypes.create_string_buffer(info_bytes)
+    attributes = struct.pack("=IIQ", descriptor, info_bytes, ctypes.addressof(info))
     _bpf(_OBJECT_GET_INFO_BY_FD, attributes, "BPF_OBJ_GET_INFO_BY_FD")
-    misses: int = struct.unpack_from("=Q", info.raw, _RECURSION_MISSES_OFFSET)[0]
-    return misses
+    value: int = struct.unpack_from("=Q", info.raw, offset)[0]
+    return value
 
 
 def unshare_mounts() -> None:

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""The daemon: measures with `resonance_bpf`, serves metrics and hints, changes nothing.
+"""The daemon: measures with `resonance_bpf`, serves metrics and hints, and tunes where asked.
+
+What to change it decides with `resonance_tuning`; only the actuator, a process of that room,
+changes it.
 
 Layers, each using only what stands below it::
 
-    cli                         verbs
-    keeper                      the privileged parent: load, watch over, take back
+    cli                         the command
+    verbs, check, announcement  what an operator asks, and is told
     service                     the unprivileged child: joins the rooms, one loop
-    signals  hints  telemetry   rooms; none knows another
-    link, runtime, privileges   what the two processes need of each other and of the host
+    keeper                      the privileged parent: load, watch over, take back
+    actuator, runtime           the keeper's side of the actuator; the runtime directory
+    link, privileges            what keeper and daemon need of each other and of the host
     config                      defaults < file < flags
+    signals  hints  telemetry   rooms, and tuning; none knows another
     model, errors               records
 """

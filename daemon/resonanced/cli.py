@@ -1,23 +1,31 @@
 # SPDX-License-Identifier: MIT
-"""The command ``resonanced``: run the service, check what this host allows, roll back."""
+"""The command ``resonanced``: run the service, check this host, tune it, roll back.
+
+Only the standard library and our errors are imported before a verb asks for more: `rollback`
+must work where the rest does not.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from resonance_bpf import pins
 from resonance_bpf.errors import ProbeError
-from resonance_bpf.report import LoadReport
-from resonanced import config, link, logs, runtime
+from resonance_tuning.errors import ProfileError, TuningError
 from resonanced.errors import DaemonError
-from resonanced.privileges import Identity
+from resonanced.verbs import options, rollback
+from resonanced.verbs.terminal import printable
+
+if TYPE_CHECKING:
+    from resonance_bpf.report import LoadReport
+    from resonanced import config
+    from resonanced.link import Ready
+    from resonanced.privileges import Identity
 
 __all__ = ["main"]
 
@@ -36,9 +44,13 @@ _RUN_EXAMPLES: Final = """\
   resonanced run --backend bcc          one backend, or an error
 """
 _ROLLBACK_EXAMPLES: Final = """\
-  resonanced rollback                   remove what dead services left
+  resonanced rollback                   whatever is left of us, newest first
+  resonanced rollback --left-by-services    but not what was applied by hand
 """
-_EXAMPLES: Final = f"examples:\n{_CHECK_EXAMPLES}{_RUN_EXAMPLES}{_ROLLBACK_EXAMPLES}"
+_TUNING_EXAMPLES: Final = "".join(options.EXAMPLES.values())
+_EXAMPLES: Final = (
+    f"examples:\n{_CHECK_EXAMPLES}{_RUN_EXAMPLES}{_TUNING_EXAMPLES}{_ROLLBACK_EXAMPLES}"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,13 +60,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = arguments.run(arguments)
         sys.stdout.flush()
-    except (DaemonError, ProbeError) as error:
-        sys.stderr.write(f"resonanced: {error}\n")
-        return error.exit_code if isinstance(error, DaemonError) else 1
+    except (DaemonError, ProbeError, TuningError) as error:
+        told = "\n".join(map(printable, str(error).splitlines()))
+        sys.stderr.write(f"resonanced: {told}\n")
+        return _exit_code(error)
     except BrokenPipeError:
         _silence_stdout()
         return _UNREAD
     return status
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, DaemonError):
+        return error.exit_code
+    return 2 if isinstance(error, ProfileError) else 1
 
 
 def _fill_standard_streams() -> None:
@@ -87,13 +106,15 @@ class _Version(argparse.Action):
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="resonanced",
-        description="See how long tasks and sockets wait, per cgroup; change nothing.",
+        description="See how long tasks and sockets wait, per cgroup; tune the node if asked.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.set_defaults(run=_tune)
     parser.add_argument("--version", action=_Version, nargs=0, help="print the release and exit")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     run = _add_verb(verbs, "run", "measure and serve until Ctrl-C", _RUN_EXAMPLES)
+    _add_configuration(run)
     run.add_argument("--for", dest="for_seconds", type=seconds, metavar="SECONDS", help="then end")
     run.add_argument(
         "--no-view", action="store_true", help="no live view, even on a terminal; log to stderr"
@@ -101,11 +122,21 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(run=_run)
     what = "say what this kernel allows, and the tier it would take"
     checks = _add_verb(verbs, "check", what, _CHECK_EXAMPLES)
-    checks.add_argument("--output", choices=("text", "json"), default="text")
+    _add_configuration(checks)
+    options.add_output(checks)
     checks.set_defaults(run=_check)
-    rollback = _add_verb(verbs, "rollback", "remove what dead services left", _ROLLBACK_EXAMPLES)
-    rollback.add_argument("--output", choices=("text", "json"), default="text")
-    rollback.set_defaults(run=_rollback)
+    options.add_to(verbs, _add_verb)
+    what = "put back what was changed, and remove what dead services left"
+    back = _add_verb(verbs, "rollback", what, _ROLLBACK_EXAMPLES)
+    _add_configuration(back)
+    back.add_argument(
+        "--left-by-services",
+        action="store_true",
+        help="only what dead services left; what was applied by hand stays",
+    )
+    options.add_journal(back)
+    options.add_output(back)
+    back.set_defaults(run=_rollback)
     return parser
 
 
@@ -117,13 +148,12 @@ def _add_verb(verbs: _Verbs, name: str, what: str, examples: str) -> argparse.Ar
         epilog=f"examples:\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_configuration(verb)
+    default = f"instead of {rollback.DEFAULT_PATH}"
+    verb.add_argument("--config", type=Path, metavar="FILE", help=default)
     return verb
 
 
 def _add_configuration(parser: argparse.ArgumentParser) -> None:
-    default = f"instead of {config.DEFAULT_PATH}"
-    parser.add_argument("--config", type=Path, metavar="FILE", help=default)
     parser.add_argument("--backend", choices=("auto", "core", "bcc", "none"))
     parser.add_argument("--cgroup", action="append", metavar="GLOB", help="always give it a slot")
     parser.add_argument("--port", type=int, help="of the metrics")
@@ -139,6 +169,12 @@ def seconds(text: str) -> float:
 
 
 def _settings(arguments: argparse.Namespace) -> config.Settings:
+    from resonanced import config
+
+    return config.load(arguments.config, _flags(arguments))
+
+
+def _flags(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
     flags: dict[str, dict[str, Any]] = {}
     for table, key, value in (
         ("probes", "backend", arguments.backend),
@@ -148,11 +184,13 @@ def _settings(arguments: argparse.Namespace) -> config.Settings:
     ):
         if value is not None:
             flags.setdefault(table, {})[key] = value
-    return config.load(arguments.config, flags)
+    return flags
 
 
 def _run(arguments: argparse.Namespace) -> int:
     # Here, so that `check` and `rollback` start without what only the service needs.
+    from resonanced import logs
+    from resonanced.announcement import announcement
     from resonanced.keeper import Inheritance, Keeper
 
     settings = _settings(arguments)
@@ -165,10 +203,13 @@ def _run(arguments: argparse.Namespace) -> int:
 
         return service.run(inheritance)
 
+    def announce(report: LoadReport, ready: Ready, identity: Identity) -> None:
+        _announce(announcement(report, ready, identity, settings.tuning, keeper.begun))
+
     keeper = Keeper(
         lambda: _settings(arguments),
         become_daemon,
-        _announce,
+        announce,
         view=None if arguments.no_view else _view(settings),
         for_seconds=arguments.for_seconds,
     )
@@ -186,25 +227,7 @@ def _view(settings: config.Settings) -> list[str] | None:
     return [str(command), "top", "--socket", str(socket), "--note", note]
 
 
-def _announce(report: LoadReport, ready: link.Ready, identity: Identity) -> None:
-    attached = sum(program.attached for program in report.programs)
-    what = f"{attached} of {len(report.programs)} programs"
-    if report.backend == "none":
-        what = "no BPF: sums and means, no histograms"
-    lines = [
-        "resonanced: observe mode, nothing on this host is changed",
-        f"  backend  {report.backend}, tier {report.tier}, cgroups by {report.hierarchy}; {what}",
-        *(f"           not {refused.backend}: {refused.reason}" for refused in report.rejected),
-        *(
-            f"           without {program.name}: {program.reason}"
-            for program in report.programs
-            if not program.attached
-        ),
-        f"  metrics  {ready.metrics}",
-        f"  hints    {ready.hints}",
-        f"  user     {identity.user}, group {identity.group}"
-        + (" (there is no user resonance here)" if identity.is_fallback else ""),
-    ]
+def _announce(lines: list[str]) -> None:
     try:
         sys.stdout.write("\n".join(lines) + "\n")
         sys.stdout.flush()
@@ -214,19 +237,14 @@ def _announce(report: LoadReport, ready: link.Ready, identity: Identity) -> None
         _log.warning("announcement_unread reason=%r", error.strerror)
 
 
+def _tune(arguments: argparse.Namespace) -> int:
+    from resonanced.verbs import tuning
+
+    return tuning.VERBS[arguments.verb](arguments)
+
+
 def _rollback(arguments: argparse.Namespace) -> int:
-    settings = _settings(arguments)
-    pinned, running = pins.rollback(Path(settings.probes.bpffs_directory))
-    left, holder = runtime.sweep_after_death(settings)
-    removed = [str(path) for path in [*(each.path for each in pinned), *left]]
-    alive = sorted({each.pid for each in running} | ({holder} if holder is not None else set()))
-    if arguments.output == "json":
-        sys.stdout.write(json.dumps({"removed": removed, "alive": alive}) + "\n")
-        return 1 if alive else 0
-    lines = [f"removed {path}" for path in removed]
-    lines += [f"resonanced runs, pid {pid}: stop it to remove what is its" for pid in alive]
-    sys.stdout.write("\n".join(lines or ["nothing to remove"]) + "\n")
-    return 1 if alive else 0
+    return rollback.run(arguments, _flags(arguments))
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -7,13 +7,17 @@ example file, ``systemd/resonanced.toml``, which a test compares with these defa
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 import msgspec
 
 from resonance_bpf.loader import Choice
+from resonance_tuning.settings import FORMS as TUNING_FORMS
+from resonance_tuning.settings import TuningSettings
 from resonanced.errors import ConfigError
 from resonanced.hints.settings import HintsSettings
 from resonanced.signals.settings import SignalsSettings
@@ -88,6 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     signals: SignalsSettings = SignalsSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     hints: HintsSettings = HintsSettings()
+    tuning: TuningSettings = TuningSettings()
 
 
 def load(path: Path | None, flags: dict[str, dict[str, Any]] | None = None) -> Settings:
@@ -116,10 +121,10 @@ def load(path: Path | None, flags: dict[str, dict[str, Any]] | None = None) -> S
         # msgspec ends its sentences with the key's path: "... - at `$.hints.page_hz`".
         reason, _, key = str(error).partition(" - at `$.")
         key = key.rstrip("`")
-        table_name, _, name = key.partition(".")
-        name = name.partition("[")[0]
+        bare = re.sub(r"\[.*?\]", "", key)  # without the place in an array
+        table_name, _, name = bare.partition(".")
         if "matching regex" in reason:
-            reason = _FORMS[f"{table_name}.{name}"]
+            reason = _FORMS.get(bare) or TUNING_FORMS[bare.rpartition(".")[2]]
         is_flag = name in (flags or {}).get(table_name, {})
         raise ConfigError("flag" if is_flag else str(path or DEFAULT_PATH), key, reason) from error
     if settings.hints.valid_for_seconds <= settings.signals.interval_seconds:
@@ -146,10 +151,14 @@ _RELOADED: Final = frozenset({"signals.cgroups", "service.log_level"})
 
 def keys_that_need_a_restart(old: Settings, new: Settings) -> list[str]:
     """Return the dotted names of changed keys that a reload cannot put into force."""
-    before, after = msgspec.to_builtins(old), msgspec.to_builtins(new)
-    return [
-        f"{table}.{key}"
-        for table, values in after.items()
-        for key, value in values.items()
-        if before[table][key] != value and f"{table}.{key}" not in _RELOADED
-    ]
+    before = dict(_flat(msgspec.to_builtins(old)))
+    after = _flat(msgspec.to_builtins(new))
+    return [key for key, value in after if before[key] != value and key not in _RELOADED]
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(cast("dict[str, Any]", value), f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

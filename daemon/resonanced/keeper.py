@@ -3,7 +3,8 @@
 
 It is small on purpose: no numpy, no gRPC, nothing of what a client sent. After the start it
 can write to one kernel object, the slot table, and it removes pins, socket and page when
-the daemon ends, however it ends.
+the daemon ends, however it ends. What is tuned is written by another process, the actuator,
+which it starts and outlives: what that one cannot put back, a rollback does.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
 
@@ -30,9 +31,12 @@ from resonance_bpf.catalogue import MAPS, PROGRAMS
 from resonance_bpf.hierarchy import CgroupHierarchy, find_hierarchy, path_of_task
 from resonance_bpf.report import LoadReport, LoadRequest
 from resonance_bpf.slot_table import SlotTable
-from resonanced import config, link, privileges, runtime
+from resonanced import actuator, config, link, privileges, runtime
 from resonanced.config import Settings
 from resonanced.errors import ConfigError, RefusedError, StartError
+
+if TYPE_CHECKING:
+    from resonance_tuning.wire import Begun
 
 __all__ = ["Inheritance", "Keeper", "possible_cpus"]
 
@@ -53,6 +57,9 @@ class Inheritance:
         Open descriptors of the frozen output maps, by name; empty without BPF.
     requests, orders : socket
         Its ends of the two links to the keeper.
+    actuator : Actuator or None
+        The process that writes to the kernel, and the daemon's connection to it; none in
+        mode observe.
     """
 
     settings: Settings
@@ -63,6 +70,7 @@ class Inheritance:
     descriptors: dict[str, int]
     requests: socket.socket
     orders: socket.socket
+    actuator: actuator.Actuator | None = None
 
 
 def possible_cpus(path: Path = Path("/sys/devices/system/cpu/possible")) -> int:
@@ -106,9 +114,15 @@ class Keeper:
         self._children: dict[int, str] = {}
         self._programs: dict[str, int] = {}
         self._table: SlotTable | None = None
+        self._actuator: actuator.Actuator | None = None
         self._is_ready = False
         self._stop_at: float | None = None
         self._status: int | None = None
+
+    @property
+    def begun(self) -> Begun | None:
+        """What the actuator said when it was ready; nothing where none runs."""
+        return self._actuator.begun if self._actuator else None
 
     def run(self) -> int:
         """Run the service until it is told to end; return its exit status.
@@ -134,8 +148,10 @@ class Keeper:
         if self._view:
             stack.enter_context(runtime.held_back_log())
         report = self._load(stack, partial(_is_told_to_stop, wakeup))
+        self._start_actuator(stack)
         requests, orders = self._start_daemon(stack, report, identity, wakeup)
-        privileges.keep_only(privileges.KEEPER_CAPABILITIES)
+        undoing = self._actuator.begun.capabilities if self._actuator else ()
+        privileges.keep_only(privileges.KEEPER_CAPABILITIES, for_children=undoing)
         return self._serve(requests, orders, wakeup, report, identity)
 
     def _load(self, stack: ExitStack, is_told_to_stop: Callable[[], bool]) -> LoadReport:
@@ -163,6 +179,17 @@ class Keeper:
         if report.loader_pid:
             self._children[report.loader_pid] = "loader"
         return report
+
+    def _start_actuator(self, stack: ExitStack) -> None:
+        tuning = self._settings.tuning
+        actuator.roll_back(tuning)
+        self._actuator = actuator.start(tuning)
+        if self._actuator:
+            self._children[self._actuator.process.pid] = "actuator"
+            stack.callback(actuator.roll_back, tuning)
+            # Nothing is served yet: without a daemon it ends by itself.
+            stack.callback(self._end_children)
+            stack.callback(self._actuator.connection.close)
 
     def _start_daemon(
         self,
@@ -201,11 +228,14 @@ class Keeper:
                 descriptors=outputs,
                 requests=daemon_requests,
                 orders=daemon_orders,
+                actuator=self._actuator,
             )
             _exit_with(partial(self._run_daemon, inheritance))
         self._children[pid] = "daemon"
         daemon_requests.close()
         daemon_orders.close()
+        if self._actuator:
+            self._actuator.connection.close()  # the daemon's copy is the last
         for descriptor in outputs.values():
             os.close(descriptor)
         if report.backend != "none":

@@ -8,12 +8,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "OBSERVING",
     "Distribution",
     "Endpoint",
     "Overhead",
@@ -21,6 +22,7 @@ __all__ = [
     "ResolveSubject",
     "Slot",
     "Snapshot",
+    "Tuning",
     "UInts",
     "shown_path",
 ]
@@ -128,6 +130,47 @@ class Overhead:
 
 
 @dataclass(frozen=True, slots=True)
+class Tuning:
+    """What is changed on this host, and what came of it since the service started.
+
+    Attributes
+    ----------
+    mode : str
+        In force: observe, shadow, adaptive or active.
+    requested_mode : str
+        What the configuration asks for.
+    reason : str
+        Why the two differ, or what else is wrong; empty where nothing is.
+    profile : str
+        Whose settings they are; empty where there is none.
+    applied : dict of str to int
+        Settings in force, by knob.
+    writes : dict of (str, str) to int
+        By knob and outcome.
+    drifts : dict of str to int
+        Settings that somebody else has changed, and that were let go; by knob.
+    verdicts : dict of (str, str) to int
+        Changes that were judged, by knob and verdict.
+    grants : dict of str to tuple of int
+        CPUs on which nobody else runs, by path of the cgroup they were given to.
+    """
+
+    mode: str = "observe"
+    requested_mode: str = "observe"
+    reason: str = ""
+    profile: str = ""
+    applied: dict[str, int] = field(default_factory=dict[str, int])
+    writes: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    drifts: dict[str, int] = field(default_factory=dict[str, int])
+    verdicts: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    grants: dict[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
+
+
+OBSERVING: Final = Tuning()
+"""What is changed where nothing is."""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """All that is known at one tick.
 
@@ -155,6 +198,7 @@ class Snapshot:
         The same per scheduling class, in the order of ``SCHEDULING_CLASSES``.
     overhead : Overhead
         Refreshed once a second.
+    tuning : Tuning
     """
 
     monotonic_ns: int
@@ -170,6 +214,7 @@ class Snapshot:
     class_count: UInts
     class_sum_ns: UInts
     overhead: Overhead = field(repr=False)
+    tuning: Tuning = field(default=OBSERVING, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

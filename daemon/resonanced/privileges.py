@@ -8,10 +8,10 @@ import grp
 import os
 import pwd
 import signal
-import struct
 from dataclasses import dataclass
 from typing import Final
 
+from resonance_tuning import capabilities
 from resonanced.config import ServiceSettings
 from resonanced.errors import StartError
 
@@ -19,11 +19,6 @@ __all__ = ["KEEPER_CAPABILITIES", "Identity", "drop", "find_identity", "keep_onl
 
 KEEPER_CAPABILITIES: Final = ("CAP_DAC_OVERRIDE", "CAP_KILL", "CAP_BPF")
 """To remove what the daemon made, to end it, and to read the programs' statistics."""
-_CAPABILITY_BITS: Final = {"CAP_DAC_OVERRIDE": 1, "CAP_KILL": 5, "CAP_BPF": 39}
-_CAPABILITY_VERSION_3: Final = 0x2008_0522
-
-_SETS: Final = struct.Struct("=6I")
-"""Effective, permitted, inheritable; low words, then high words."""
 _FALLBACK_USER: Final = "nobody"
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NO_NEW_PRIVS: Final = 38
@@ -93,26 +88,19 @@ def drop(identity: Identity) -> None:
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
-def keep_only(names: tuple[str, ...]) -> None:
-    """Give up every capability but these (capset(2), version 3).
+def keep_only(names: tuple[str, ...], for_children: tuple[str, ...] = ()) -> None:
+    """Give up every capability but these; those that were not there are not asked for.
 
-    Those that were not there to begin with are not asked for.
+    Parameters
+    ----------
+    names : tuple of str
+        What this process may do.
+    for_children : tuple of str
+        What it may not do itself, but a program that it starts.
 
     Raises
     ------
     OSError
         The kernel refused.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
-    now = ctypes.create_string_buffer(24)
-    if libc.capget(header, now):
-        raise OSError(ctypes.get_errno(), "capget")
-    effective_low, permitted_low, _, effective_high, permitted_high, _ = _SETS.unpack(now.raw)
-    wanted = sum(1 << _CAPABILITY_BITS[name] for name in names)
-    low, high = wanted & 0xFFFF_FFFF, wanted >> 32
-    kept = _SETS.pack(
-        effective_low & low, permitted_low & low, 0, effective_high & high, permitted_high & high, 0
-    )
-    if libc.capset(header, kept):
-        raise OSError(ctypes.get_errno(), "capset")
+    capabilities.restrict(names + for_children, effective=names)

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import gc
 import logging
 import resource
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from prometheus_client import Counter
@@ -33,6 +35,10 @@ from resonanced.notify import notify, watchdog_seconds
 from resonanced.signals.reading import Signals, Source
 from resonanced.signals.resolve import Resolver
 from resonanced.telemetry.server import Telemetry
+from resonanced.tuning.patterns import patterns_of_settings
+
+if TYPE_CHECKING:
+    from resonanced.tuning.loop import TuningLoop
 
 __all__ = ["run"]
 
@@ -82,7 +88,7 @@ class _Daemon:
     """The rooms, and the loop that turns them."""
 
     def __init__(self, inheritance: Inheritance, keeper: link.KeeperLink) -> None:
-        self._settings = settings = inheritance.settings
+        settings = inheritance.settings
         self._keeper = keeper
         self._orders = inheritance.orders
         report = inheritance.report
@@ -92,7 +98,13 @@ class _Daemon:
             settings.signals, maps, inheritance.hierarchy, source, report.map_bytes
         )
         self._resolver = Resolver(inheritance.hierarchy, maps.listeners)
-        self._telemetry = Telemetry(settings.telemetry, report, settings.signals.interval_seconds)
+        actuator = inheritance.actuator
+        self._telemetry = Telemetry(
+            settings.telemetry,
+            report,
+            settings.signals.interval_seconds,
+            actuator.process.pid if actuator else 0,
+        )
         self._page = PageWriter(
             (directory / settings.hints.socket).with_suffix(".page"),
             settings.hints,
@@ -105,6 +117,11 @@ class _Daemon:
             self._resolve,
             settings.signals.percentile_window_seconds,
         )
+        self._measured = settings.signals
+        self._named = patterns_of_settings(settings.tuning)
+        self._followed: tuple[str, ...] = ()
+        self._configure_signals()
+        self._tuning = _tuning(inheritance, self._follow)
         self._tick_seconds = settings.signals.interval_seconds
         self._page_seconds = 1.0 / settings.hints.page_hz
         self._next_tick = 0.0
@@ -144,6 +161,8 @@ class _Daemon:
             with contextlib.suppress(StartError):  # there is nobody to tell
                 notify("STOPPING=1")
             self._page.close()
+            if self._tuning:
+                await self._tuning.stop()
             await self._hints.stop()
             self._telemetry.stop()
 
@@ -194,6 +213,9 @@ class _Daemon:
     def _tick(self) -> Snapshot:
         started = time.monotonic()
         snapshot = self._signals.tick(time.monotonic_ns())
+        if self._tuning:
+            self._tuning.observe(snapshot)
+            snapshot = dataclasses.replace(snapshot, tuning=self._tuning.tuning)
         self._telemetry.tick_finished(time.monotonic() - started)
         return snapshot
 
@@ -207,6 +229,16 @@ class _Daemon:
         if self._watchdog_seconds and now - self._fed_at >= self._watchdog_seconds:
             self._fed_at = now
             notify("WATCHDOG=1")
+
+    def _follow(self, patterns: tuple[str, ...]) -> None:
+        """Measure the cgroups apart that are tuned, besides those the configuration names."""
+        if patterns != self._followed:
+            self._followed = patterns
+            self._configure_signals()
+
+    def _configure_signals(self) -> None:
+        cgroups = (*self._measured.cgroups, *self._named, *self._followed)
+        self._signals.configure(msgspec.structs.replace(self._measured, cgroups=cgroups))
 
     def _resolve(self, subject: ResolveSubject) -> Resolution:
         return self._resolver.resolve(subject, self._signals.slots)
@@ -224,10 +256,24 @@ class _Daemon:
             _RELOADS.labels("refused").inc()
             _log.warning("reload_refused reason=%r", order.refused)
             return
-        self._signals.configure(order.settings.signals)
+        self._measured = order.settings.signals
+        self._configure_signals()
         logs.set_level(order.settings.service.log_level)
         _RELOADS.labels("needs_restart" if order.needs_restart else "applied").inc()
         _log.warning("reloaded needs_restart=%s", ",".join(order.needs_restart) or "none")
+
+
+def _tuning(
+    inheritance: Inheritance, follow: Callable[[tuple[str, ...]], None]
+) -> TuningLoop | None:
+    """Return the loop that tunes, where there is something to tune with."""
+    if inheritance.actuator is None:
+        return None
+    # Here: where nothing is tuned, none of it takes memory.
+    from resonanced.tuning.loop import TuningLoop
+
+    connection, begun = inheritance.actuator.connection, inheritance.actuator.begun
+    return TuningLoop(inheritance.settings.tuning, connection, begun, follow)
 
 
 def _measurements(inheritance: Inheritance, keeper: link.KeeperLink) -> tuple[Maps, Source]:

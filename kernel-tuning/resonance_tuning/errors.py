@@ -13,14 +13,18 @@
       ProfileError              a profile is wrong: path, key, reason
       JournalError              the journal cannot be written or is not ours: path, line
       ActuatorError             the actuator is gone, or does not answer
+        ActuatorRefusedError    it would not, or could not; what became of the settings
 """
 
 from __future__ import annotations
 
 import os
 
+from resonance_tuning.records import Receipt
+
 __all__ = [
     "ActuatorError",
+    "ActuatorRefusedError",
     "JournalError",
     "KnobDriftedError",
     "KnobRefusedError",
@@ -34,7 +38,15 @@ __all__ = [
 
 
 class TuningError(Exception):
-    """Base of every error of the tuning; ``str`` of it is what the operator reads."""
+    """Base of every error of the tuning; ``str`` of it is what the operator reads.
+
+    Attributes
+    ----------
+    receipts : tuple of Receipt
+        Where a transaction failed: what became of its settings when they were taken back.
+    """
+
+    receipts: tuple[Receipt, ...] = ()
 
 
 class KnobUnavailableError(TuningError):
@@ -153,3 +165,14 @@ class ActuatorError(TuningError):
 
     def __str__(self) -> str:
         return f"actuator: {self.reason}"
+
+
+class ActuatorRefusedError(ActuatorError):
+    """The actuator would not do it, or the kernel would not; nothing of the request is left."""
+
+    def __init__(self, reason: str, receipts: tuple[Receipt, ...] = ()) -> None:
+        super().__init__(reason)
+        self.receipts = receipts
+
+    def __str__(self) -> str:
+        return self.reason

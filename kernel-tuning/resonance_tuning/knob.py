@@ -7,18 +7,22 @@ reads back after it, and puts back only what is still ours.
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from resonance_tuning.errors import TargetVanishedError
 from resonance_tuning.host import Host
 from resonance_tuning.records import HOST, State, Target, TargetKind
 
 __all__ = ["CgroupFileKnob", "FileKnob", "Knob"]
+
+# A path without its cgroup or process, and a file whose cgroup goes while it is open.
+_GONE: Final = frozenset({errno.ENOENT, errno.ENODEV, errno.ESRCH})
 
 
 class Knob(ABC):
@@ -114,6 +118,15 @@ class Knob(ABC):
         del target
         return value
 
+    def is_ours(self, target: Target, found: str, written: Collection[str]) -> bool:
+        """Tell whether what is found was written by us, as the kernel may have changed it since.
+
+        Most values stay as they are; a partition becomes invalid, and v1 drops the CPUs of a
+        cpuset that go offline. Neither is somebody else's decision.
+        """
+        del target
+        return found in written
+
     def restore(self, target: Target, prior: State) -> None:
         """Put the prior state back, what is coupled to it too; raises as `write`."""
         self.write(target, prior.value)
@@ -122,6 +135,15 @@ class Knob(ABC):
         """Return how the effect contradicts a value that reads back right, or nothing."""
         del target, value
         return ""
+
+    def unsettled(self, target: Target, prior: State, found: State) -> str:
+        """Return what of the coupled state is not back once the value is, or nothing."""
+        del target
+        return ", ".join(
+            f"{surface} is {found.coupled.get(surface, '')!r}, was {text!r}"
+            for surface, text in prior.coupled.items()
+            if found.coupled.get(surface, "") != text
+        )
 
     @abstractmethod
     def commands(self, target: Target, prior: State) -> tuple[str, ...]:
@@ -147,15 +169,19 @@ class FileKnob(Knob):
         """Return the file's text."""
         try:
             return State(self.host.read(self.path(target)))
-        except (FileNotFoundError, ProcessLookupError) as error:
-            raise TargetVanishedError(str(target)) from error
+        except OSError as error:
+            if error.errno in _GONE:
+                raise TargetVanishedError(str(target)) from error
+            raise
 
     def write(self, target: Target, value: str) -> None:
         """Write the file."""
         try:
             self.host.write(self.path(target), value)
-        except (FileNotFoundError, ProcessLookupError) as error:
-            raise TargetVanishedError(str(target)) from error
+        except OSError as error:
+            if error.errno in _GONE:
+                raise TargetVanishedError(str(target)) from error
+            raise
 
     def commands(self, target: Target, prior: State) -> tuple[str, ...]:
         """Return the echo that puts the value back."""
@@ -191,6 +217,24 @@ class CgroupFileKnob(FileKnob):
     def path(self, target: Target) -> Path:
         """Return the file."""
         return self.directory(target) / (self.v1_file if self.version() == 1 else self.v2_file)
+
+    def read_file(self, target: Target, name: str) -> str:
+        """Return the text of a file of the cgroup; raises as `read`."""
+        try:
+            return self.host.read(self.directory(target) / name)
+        except OSError as error:
+            if error.errno in _GONE:
+                raise TargetVanishedError(str(target)) from error
+            raise
+
+    def write_file(self, target: Target, name: str, text: str) -> None:
+        """Write a file of the cgroup; raises as `write`."""
+        try:
+            self.host.write(self.directory(target) / name, text)
+        except OSError as error:
+            if error.errno in _GONE:
+                raise TargetVanishedError(str(target)) from error
+            raise
 
     def unavailable(self, target: Target) -> str:
         """Return why this cgroup has no such file."""

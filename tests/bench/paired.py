@@ -48,6 +48,8 @@ class Result:
     ----------
     is_placebo : bool
         An A/A row, whose bar is what the run must keep to be believed.
+    is_floor : bool
+        The bar is the least the ratio may be, not the most.
     """
 
     what: str
@@ -55,10 +57,12 @@ class Result:
     estimate: Estimate
     bar: float
     is_placebo: bool = False
+    is_floor: bool = False
 
     @property
     def is_met(self) -> bool:
-        return self.estimate.ratio <= self.bar
+        ratio = self.estimate.ratio
+        return ratio >= self.bar if self.is_floor else ratio <= self.bar
 
     def row(self) -> dict[str, object]:
         """Return the row as it stands in the final line of JSON."""

@@ -128,7 +128,7 @@ def populated_cgroups() -> Iterator[list[Path]]:
     finally:
         end(pids)
         for directory in (*(each for each in directories if each.exists()), parent):
-            _remove(directory)
+            remove_cgroup(directory)
 
 
 def _tick() -> int:
@@ -136,7 +136,7 @@ def _tick() -> int:
         time.sleep(1.0 / _WAKEUPS_PER_SECOND)
 
 
-def _remove(directory: Path) -> None:
+def remove_cgroup(directory: Path) -> None:
     """Remove a cgroup; one whose last task has just ended may be busy for a moment."""
     for _ in range(100):
         with suppress(OSError):

@@ -12,7 +12,7 @@ import numpy as np
 from resonance_bpf.catalogue import BUCKETS, PROGRAMS, SCHEDULING_CLASSES, SLOTS
 from resonance_bpf.layouts import bucket_index
 from resonance_bpf.report import LoadReport, ProgramReport
-from resonanced.model import Distribution, Overhead, Slot, Snapshot
+from resonanced.model import Distribution, Overhead, Slot, Snapshot, Tuning
 
 OTHER = Slot(index=0, generation=1, cgroup="other", cgroup_id=0)
 WEB = Slot(index=3, generation=2, cgroup="/system.slice/web.service", cgroup_id=4711)
@@ -26,6 +26,17 @@ REPORT = LoadReport(
         for program in PROGRAMS
     ),
     map_bytes={"runqueue_histograms": 163_840},
+)
+
+TUNING = Tuning(
+    mode="adaptive",
+    requested_mode="adaptive",
+    profile="balanced",
+    applied={"cpu_weight": 1},
+    writes={("cpu_weight", "applied"): 2, ("cpu_weight", "restored"): 1},
+    drifts={"cpu_weight": 0},
+    verdicts={("cpu_weight", "kept"): 1},
+    grants={WEB.cgroup: (1, 2, 3)},
 )
 
 

@@ -121,8 +121,14 @@ class Service:
     @property
     def daemon(self) -> psutil.Process:
         """The process that serves."""
-        (daemon,) = self.keeper.children()
+        (daemon,) = set(self.keeper.children()) - set(self.actuators)
         return daemon
+
+    @property
+    def actuators(self) -> list[psutil.Process]:
+        """The process that writes to the kernel, if there is one."""
+        children = self.keeper.children()
+        return [child for child in children if "resonance_tuning.actuator" in child.cmdline()]
 
     def kernel_objects(self) -> dict[str, int]:
         """Return the ids of its pinned programs and links, by pin."""

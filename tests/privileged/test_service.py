@@ -179,7 +179,7 @@ def test_rollback_removes_what_a_killed_service_left(place: Place) -> None:
     assert str(stale.path) in removed["removed"]
     assert place.left_behind() == []
     assert still_loaded(objects) == {}
-    assert place.run("rollback").stdout == "nothing to remove\n"
+    assert place.run("rollback").stdout == "nothing to put back, nothing to remove\n"
 
 
 def test_rollback_leaves_a_running_service_alone(service: Service) -> None:

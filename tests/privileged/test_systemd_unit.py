@@ -1,14 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""Are the capabilities the unit leaves us enough to start, measure and clean up?"""
+"""Are the capabilities the unit leaves us enough to start, measure, tune and clean up?"""
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
+
+from privileged.running import Place
+from privileged.tuning.groups import Groups
 
 UNIT = Path(__file__).parents[2] / "systemd" / "resonanced.service"
 RESONANCED = Path(sys.executable).with_name("resonanced")
+STUB = Path(__file__).parent / "tuning" / "stub_service.py"
 
 
 def _capabilities() -> str:
@@ -41,3 +48,24 @@ def test_the_service_starts_and_cleans_up_with_the_units_capabilities(
     assert done.returncode == 0, done.stderr
     assert "/sys/fs/bpf/" not in done.stdout, "pins were left behind"
     assert not list(public_directory.glob("run/*"))
+
+
+def test_with_the_units_capabilities_the_keeper_puts_back_what_a_killed_actuator_left(
+    place: Place, tmp_path: Path
+) -> None:
+    """A task's class is among it, which takes a capability that the keeper does not use itself."""
+    with closing(Groups(tmp_path)) as groups:
+        hog = groups.start()
+        before = groups.values()
+        place.write_config(probes={"backend": "none"}, tuning=groups.table("active"))
+        confined = ["setpriv", "--no-new-privs", f"--bounding-set={_capabilities()}"]
+        command = [*confined, sys.executable, str(STUB), str(place.config)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as service:
+            assert service.stdout
+            _, _, actuator = service.stdout.readline().split()
+            assert os.sched_getscheduler(hog.pid) == os.SCHED_IDLE
+            assert groups.values() != before
+            os.kill(int(actuator), signal.SIGKILL)
+            assert service.wait(timeout=20) == 1
+        assert os.sched_getscheduler(hog.pid) == os.SCHED_OTHER
+        assert groups.values() == before

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCE_ROOTS = ("bpf", "daemon", "sdk")
+SOURCE_ROOTS = ("bpf", "daemon", "kernel-tuning", "sdk")
 GENERATED = re.compile(r"_pb2(_grpc)?\.pyi?$")
 WITHOUT_COMMENTS = {".json", ".md", ""}
 NOT_OURS = {"__pycache__", "build", "dist", "objects"}
@@ -141,6 +141,8 @@ PRIVILEGED_MODULES = (
     "resonance_bpf.canary",
     "resonance_bpf.pins",
     "resonance_bpf.syscalls",
+    "resonance_tuning.__main__",
+    "resonance_tuning.actuator",
     "resonanced.keeper",
 )
 

@@ -145,7 +145,7 @@ class Publication:
             backend=header.backend,
             tier=header.tier,
             hierarchy=header.hierarchy,
-            mode="observe",
+            mode=snapshot.tuning.mode,
             percentile_window_seconds=header.percentile_window_seconds,
         )
 
@@ -180,6 +180,7 @@ class Publication:
     def _cgroups(self, question: Question) -> Iterator[hints_pb2.CgroupState]:
         waits = self.latencies()
         pressure = self.snapshot.pressure.tolist()
+        grants = self.snapshot.tuning.grants
         for slot in self.snapshot.slots:
             cgroup = shown_path(slot.cgroup)
             if not question.wants(cgroup):
@@ -196,6 +197,7 @@ class Publication:
                 connect=waits.get("connect", _NOT_MEASURED)[index],
                 receive=waits.get("receive", _NOT_MEASURED)[index],
                 retransmits=int(self.snapshot.retransmits[index]),
+                exclusive_cpus=grants.get(slot.cgroup, ()),
             )
             if question.include_histograms:
                 self._add_histograms(state)

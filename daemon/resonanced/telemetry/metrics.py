@@ -25,7 +25,8 @@ from prometheus_client.registry import Collector
 
 from resonance_bpf.catalogue import SCHEDULING_CLASSES
 from resonance_bpf.report import LoadReport
-from resonanced.model import Overhead, Snapshot, UInts, shown_path
+from resonanced.model import OBSERVING, Overhead, Snapshot, Tuning, UInts, shown_path
+from resonanced.telemetry.tuning import tuning_families
 
 __all__ = ["TICK_DURATION", "SnapshotCollector"]
 
@@ -71,6 +72,7 @@ class SnapshotCollector(Collector):
 
     def __init__(self, report: LoadReport, process_ids: Mapping[str, int]) -> None:
         self.snapshot: Snapshot | None = None
+        self._report = report
         self._constant = tuple(_load_families(report))
         self._processes = {
             name: psutil.Process(pid) for name, pid in process_ids.items() if psutil.pid_exists(pid)
@@ -80,25 +82,18 @@ class SnapshotCollector(Collector):
         """Yield every family that is known now."""
         yield from self._constant
         yield from _process_families(self._processes)
-        if (snapshot := self.snapshot) is not None:
+        snapshot = self.snapshot
+        yield _backend(self._report, snapshot.tuning if snapshot else OBSERVING)
+        if snapshot is not None:
             yield from _slot_families(snapshot)
             yield from _host_families(snapshot)
             yield from _overhead_families(snapshot.overhead)
+            yield from tuning_families(snapshot)
 
 
 def _load_families(report: LoadReport) -> Iterator[Metric]:
     yield InfoMetricFamily(
         "resonance_build", "The release that runs.", value={"version": _release()}
-    )
-    yield InfoMetricFamily(
-        "resonance_backend",
-        "The backend and tier in force; mode observe changes nothing on the host.",
-        value={
-            "backend": report.backend,
-            "tier": report.tier,
-            "hierarchy": report.hierarchy,
-            "mode": "observe",
-        },
     )
     yield _gauge(
         "resonance_backend_rejected_info",
@@ -111,6 +106,19 @@ def _load_families(report: LoadReport) -> Iterator[Metric]:
         "1 where a program is attached, 0 where it could not be.",
         "program",
         ((program.name, int(program.attached)) for program in report.programs),
+    )
+
+
+def _backend(report: LoadReport, tuning: Tuning) -> Metric:
+    return InfoMetricFamily(
+        "resonance_backend",
+        "The backend and tier in force; mode observe changes nothing on the host.",
+        value={
+            "backend": report.backend,
+            "tier": report.tier,
+            "hierarchy": report.hierarchy,
+            "mode": tuning.mode,
+        },
     )
 
 

@@ -59,16 +59,24 @@ class Telemetry:
         What the loader attached; shown as it is while the daemon lives.
     interval_seconds : float
         Between two ticks, by which health is judged.
+    actuator_pid : int
+        The process that tunes; 0 where nothing does.
     """
 
     def __init__(
-        self, settings: TelemetrySettings, report: LoadReport, interval_seconds: float
+        self,
+        settings: TelemetrySettings,
+        report: LoadReport,
+        interval_seconds: float,
+        actuator_pid: int = 0,
     ) -> None:
         self._settings = settings
         self._stall_seconds = max(STALL_SECONDS, STALL_TICKS * interval_seconds)
         process_ids = {"daemon": os.getpid(), "keeper": os.getppid()}
         if report.loader_pid:
             process_ids["loader"] = report.loader_pid
+        if actuator_pid:
+            process_ids["actuator"] = actuator_pid
         self._collector = SnapshotCollector(report, process_ids)
         self._alive_ns = time.monotonic_ns()
         self._server: _Server | None = None

@@ -16,7 +16,7 @@ import msgspec
 import resonance.hints
 from resonance.cli.connection import CommandError
 from resonance.cli.options import Subparsers, add_common_options, seconds
-from resonance.cli.units import duration_text, path_text
+from resonance.cli.units import cpus_text, duration_text, path_text
 from resonance.hints import CgroupState, Latency, Resolution, State
 
 __all__ = ["add_parser"]
@@ -25,6 +25,7 @@ _ANSWER_SECONDS = 5.0
 _NOT_KNOWN = 3
 _PATH_COLUMNS = 33
 _CELL_COLUMNS = 9
+_CPUS_COLUMNS = 60
 _GET_EXAMPLES = """\
   resonance hints get                         every cgroup with a slot
   resonance hints get --cgroup '/system.slice/*' --output json
@@ -183,6 +184,8 @@ def _table(state: State) -> Iterator[str]:
     yield _line("CGROUP", ["PRESSURE", "RUNQ p50", "RUNQ p99", "SRTT p50", "SRTT p99"])
     for cgroup in _busiest_first(state.cgroups):
         yield _line(path_text(cgroup.cgroup, _PATH_COLUMNS), _cells(cgroup))
+        if cgroup.exclusive_cpus:
+            yield f"  alone on CPUs {cpus_text(cgroup.exclusive_cpus, _CPUS_COLUMNS)}"
     if not state.cgroups:
         yield "no cgroup with a slot matches"
 

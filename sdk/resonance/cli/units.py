@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-__all__ = ["count_text", "duration_text", "path_text"]
+from collections.abc import Sequence
+
+__all__ = ["count_text", "cpus_text", "duration_text", "path_text"]
 
 _DURATIONS = ((1e-6, 1e9, "ns"), (1e-3, 1e6, "us"), (1.0, 1e3, "ms"), (1e4, 1.0, "s"))
 _COUNTS = ((1e3, 1.0, ""), (1e6, 1e-3, "k"), (1e9, 1e-6, "M"))
@@ -35,6 +37,22 @@ def count_text(count: float | None) -> str:
         if count < below * 0.9995:
             return _digits(count * factor, is_whole=not unit and float(count).is_integer()) + unit
     return f"{count / 1e9:.0f}G"
+
+
+def cpus_text(cpus: Sequence[int], columns: int) -> str:
+    """Write CPUs in ascending order as the kernel lists them, cut from the right.
+
+    >>> cpus_text((0, 1, 2, 5), 10), cpus_text((0, 2, 4, 6), 5)
+    ('0-2,5', '0,2,…')
+    """
+    spans: list[list[int]] = []
+    for cpu in cpus:
+        if spans and cpu == spans[-1][1] + 1:
+            spans[-1][1] = cpu
+        else:
+            spans.append([cpu, cpu])
+    text = ",".join(f"{a}-{b}" if a != b else f"{a}" for a, b in spans)
+    return text if len(text) <= columns else f"{text[: columns - 1]}…"
 
 
 def path_text(path: str, columns: int) -> str:

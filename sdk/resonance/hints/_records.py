@@ -87,6 +87,8 @@ class CgroupState(msgspec.Struct, frozen=True):
         ``None`` where the daemon's tier cannot measure it.
     retransmits : int
         TCP segments sent again.
+    exclusive_cpus : tuple of int
+        CPUs on which nobody else runs; empty where it has none of its own.
     """
 
     slot: int
@@ -99,6 +101,7 @@ class CgroupState(msgspec.Struct, frozen=True):
     connect: Latency | None
     receive: Latency | None
     retransmits: int
+    exclusive_cpus: tuple[int, ...] = ()
 
     def latency(self, kind: Kind) -> Latency | None:
         """Return the waits of one kind."""
@@ -221,6 +224,7 @@ def _cgroup_from_wire(message: hints_pb2.CgroupState) -> CgroupState:
         connect=_latency_from_wire(message.connect) if has("connect") else None,
         receive=_latency_from_wire(message.receive) if has("receive") else None,
         retransmits=message.retransmits,
+        exclusive_cpus=tuple(message.exclusive_cpus),
     )
 
 

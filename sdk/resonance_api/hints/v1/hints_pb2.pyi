@@ -183,7 +183,7 @@ class State(google.protobuf.message.Message):
     tier: builtins.str
     hierarchy: builtins.str
     mode: builtins.str
-    """observe: nothing on the host is changed."""
+    """observe, or shadow: nothing on the host is changed. adaptive, active: what helps is."""
     percentile_window_seconds: builtins.float
     @property
     def cgroups(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___CgroupState]: ...
@@ -221,6 +221,7 @@ class CgroupState(google.protobuf.message.Message):
     CONNECT_FIELD_NUMBER: builtins.int
     RECEIVE_FIELD_NUMBER: builtins.int
     RETRANSMITS_FIELD_NUMBER: builtins.int
+    EXCLUSIVE_CPUS_FIELD_NUMBER: builtins.int
     slot: builtins.int
     slot_generation: builtins.int
     cgroup: builtins.str
@@ -236,6 +237,10 @@ class CgroupState(google.protobuf.message.Message):
     def connect(self) -> global___Latency: ...
     @property
     def receive(self) -> global___Latency: ...
+    @property
+    def exclusive_cpus(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """CPUs on which nobody else runs, ascending; empty where it has none of its own."""
+
     def __init__(
         self,
         *,
@@ -249,9 +254,10 @@ class CgroupState(google.protobuf.message.Message):
         connect: global___Latency | None = ...,
         receive: global___Latency | None = ...,
         retransmits: builtins.int = ...,
+        exclusive_cpus: collections.abc.Iterable[builtins.int] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_pressure", b"_pressure", "connect", b"connect", "pressure", b"pressure", "receive", b"receive", "runqueue", b"runqueue", "srtt", b"srtt"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_pressure", b"_pressure", "cgroup", b"cgroup", "cgroup_id", b"cgroup_id", "connect", b"connect", "pressure", b"pressure", "receive", b"receive", "retransmits", b"retransmits", "runqueue", b"runqueue", "slot", b"slot", "slot_generation", b"slot_generation", "srtt", b"srtt"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_pressure", b"_pressure", "cgroup", b"cgroup", "cgroup_id", b"cgroup_id", "connect", b"connect", "exclusive_cpus", b"exclusive_cpus", "pressure", b"pressure", "receive", b"receive", "retransmits", b"retransmits", "runqueue", b"runqueue", "slot", b"slot", "slot_generation", b"slot_generation", "srtt", b"srtt"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_pressure", b"_pressure"]) -> typing.Literal["pressure"] | None: ...
 
 global___CgroupState = CgroupState

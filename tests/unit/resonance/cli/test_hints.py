@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fakes.hint_service import HintService
-from fakes.snapshots import WEB, distribution
+from fakes.snapshots import TUNING, WEB, distribution
 from resonance.cli import main
 from resonanced.hints.settings import HintsSettings
 from resonanced.model import Slot
@@ -46,6 +46,17 @@ def test_get_prints_the_busiest_first(service: HintService, command: Command) ->
     ]
     assert web.split()[:2] == [WEB.cgroup, "0.250"]
     assert other.split() == ["other", "0.000", "-", "-", "-", "-"]
+
+
+def test_cpus_of_its_own_are_shown_below_a_cgroup(service: HintService, command: Command) -> None:
+    service.publish(tuning=TUNING)
+    _, out, _ = command("hints", "get")
+    head, _, web, own, _ = out.splitlines()
+    assert head.startswith("core on v2, adaptive; ")
+    assert web.startswith(WEB.cgroup)
+    assert own == "  alone on CPUs 1-3"
+    _, out, _ = command("hints", "get", "--output", "json")
+    assert [each["exclusive_cpus"] for each in json.loads(out)["cgroups"]] == [[], [1, 2, 3]]
 
 
 def test_text_stays_under_eighty_columns(service: HintService, command: Command) -> None:

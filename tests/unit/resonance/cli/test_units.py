@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from resonance.cli.units import count_text, duration_text, path_text
+from resonance.cli.units import count_text, cpus_text, duration_text, path_text
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,14 @@ def test_durations(value: float | None, text: str) -> None:
 )
 def test_counts(value: float, text: str) -> None:
     assert count_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("cpus", "text"),
+    [((), ""), ((3,), "3"), ((0, 1, 2, 5), "0-2,5"), (tuple(range(0, 16, 2)), "0,2,4,6,8…")],
+)
+def test_cpus(cpus: tuple[int, ...], text: str) -> None:
+    assert cpus_text(cpus, 10) == text
 
 
 @pytest.mark.parametrize("exponent", range(-9, 5))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fakes.snapshots import OTHER, WEB, distribution, snapshot, without_histograms
+from fakes.snapshots import OTHER, TUNING, WEB, distribution, snapshot, without_histograms
 from resonance_api.hints.v1.hints_pb2 import CgroupState, GetResponse, State
 from resonance_bpf.layouts import BUCKET_UPPER_NS, bucket_index
 from resonanced.hints.messages import Header, Publication, Question, quantiles_ns
@@ -72,6 +72,13 @@ def test_a_percentile_lies_in_the_bucket_of_its_wait() -> None:
     for value, wait in ((latency.p50_seconds, 1_000), (latency.p999_seconds, 2_000_000)):
         edge = int(BUCKET_UPPER_NS[bucket_index(wait)])
         assert edge * 0.875 <= value * 1e9 <= edge
+
+
+def test_the_mode_in_force_and_cpus_of_its_own_are_told() -> None:
+    state = answer(snapshot(tuning=TUNING))
+    assert state.mode == "adaptive"
+    assert list(web(state).exclusive_cpus) == [1, 2, 3]
+    assert [list(each.exclusive_cpus) for each in answer(snapshot()).cgroups] == [[], []]
 
 
 def test_histograms_come_only_when_asked_for() -> None:

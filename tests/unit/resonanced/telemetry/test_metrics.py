@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from fakes.snapshots import OTHER, REPORT, WEB, distribution, overhead, snapshot, without_histograms
+from fakes.snapshots import (
+    OTHER,
+    REPORT,
+    TUNING,
+    WEB,
+    distribution,
+    overhead,
+    snapshot,
+    without_histograms,
+)
 from resonance_bpf.report import LoadReport, Rejection
 from resonanced.model import Slot, Snapshot
 from resonanced.telemetry.metrics import SnapshotCollector
@@ -120,6 +129,37 @@ def test_a_process_that_ended_is_left_out() -> None:
         child.kill()
     name = "resonance_process_resident_memory_bytes"
     assert registry.get_sample_value(name, {"process": "keeper"}) is None
+
+
+def test_what_is_tuned_is_told() -> None:
+    registry = _registry(snapshot(tuning=TUNING))
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"resonance_tuning_{name}", labels)
+
+    assert value("profile_info", profile="balanced", mode="adaptive") == 1
+    assert value("applied", knob="cpu_weight") == 1
+    assert value("writes_total", knob="cpu_weight", outcome="applied") == 2
+    assert value("drift_total", knob="cpu_weight") == 0
+    assert value("verdicts_total", knob="cpu_weight", verdict="kept") == 1
+    assert value("exclusive_cpus", slot="3") == 3
+    assert value("degraded") == 0
+    backend = {"backend": "core", "tier": "core", "hierarchy": "v2", "mode": "adaptive"}
+    assert registry.get_sample_value("resonance_backend_info", backend) == 1
+
+
+def test_less_than_was_asked_for_is_told() -> None:
+    tuning = dataclasses.replace(TUNING, mode="shadow", reason="in a container")
+    registry = _registry(snapshot(tuning=tuning))
+    assert registry.get_sample_value("resonance_tuning_degraded") == 1
+    labels = {"profile": "balanced", "mode": "shadow"}
+    assert registry.get_sample_value("resonance_tuning_profile_info", labels) == 1
+
+
+def test_where_nothing_may_be_tuned_there_are_no_series_of_it() -> None:
+    text = generate_latest(_registry(snapshot())).decode()
+    lines = [line for line in text.splitlines() if line.startswith("resonance_tuning_")]
+    assert lines == []
 
 
 @pytest.mark.parametrize("path", ["/a\udcff", '/a"b\\c\nd', "/größe"])

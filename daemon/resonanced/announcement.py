@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""What does a person who starts the service need to know? Mode, backend, places, user."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:  # the keeper shows it, and holds no more than it must
+    from resonance_bpf.report import LoadReport
+    from resonance_tuning.settings import TuningSettings
+    from resonance_tuning.wire import Begun
+    from resonanced.link import Ready
+    from resonanced.privileges import Identity
+
+__all__ = ["announcement"]
+
+_NO_PROOF: Final = "this tier counts no histograms, so no gain can be proven"
+
+
+def announcement(
+    report: LoadReport,
+    ready: Ready,
+    identity: Identity,
+    tuning: TuningSettings,
+    begun: Begun | None,
+) -> list[str]:
+    """Return the lines that are printed once the service serves.
+
+    Parameters
+    ----------
+    begun : Begun or None
+        What the actuator said; ``None`` where none runs.
+    """
+    attached = sum(program.attached for program in report.programs)
+    what = f"{attached} of {len(report.programs)} programs"
+    if report.backend == "none":
+        what = "no BPF: sums and means, no histograms"
+    nobody = " (there is no user resonance here)" if identity.is_fallback else ""
+    return [
+        *_mode_lines(report, tuning, begun),
+        f"  backend  {report.backend}, tier {report.tier}, cgroups by {report.hierarchy}; {what}",
+        *(f"           not {refused.backend}: {refused.reason}" for refused in report.rejected),
+        *(
+            f"           without {program.name}: {program.reason}"
+            for program in report.programs
+            if not program.attached
+        ),
+        f"  metrics  {ready.metrics}",
+        f"  hints    {ready.hints}",
+        f"  user     {identity.user}, group {identity.group}{nobody}",
+    ]
+
+
+def _mode_lines(report: LoadReport, tuning: TuningSettings, begun: Begun | None) -> list[str]:
+    """Say which mode is in force, and why it is not the one that was asked for."""
+    if begun is None:
+        return ["resonanced: observe mode, nothing on this host is changed"]
+    what = f"profile {tuning.profile}"
+    reason = begun.reason or (_NO_PROOF if report.backend == "none" else "")
+    if tuning.mode == "shadow" or begun.is_shadow or reason:
+        lines = [f"resonanced: shadow mode, {what}: says what it would change, changes nothing"]
+        is_lower = tuning.mode != "shadow" and reason
+        return [*lines, f"           not {tuning.mode}: {reason}"] if is_lower else lines
+    how_far = "rungs 1 and 2 of" if tuning.mode == "adaptive" else "all of"
+    return [
+        f"resonanced: {tuning.mode} mode, {how_far} {what}: one knob at a time,",
+        "           and only what is proven to help stays; see resonanced explain",
+    ]
