@@ -18,7 +18,7 @@ from resonance_tuning.settings import TuningSettings
 from resonanced.errors import StartError
 
 if TYPE_CHECKING:
-    from resonance_tuning.wire import Begun
+    from resonance_tuning.actuator.wire import Begun
 
 __all__ = ["Actuator", "roll_back", "start"]
 
@@ -56,7 +56,7 @@ def start(settings: TuningSettings) -> Actuator | None:
     """
     if settings.mode == "observe":
         return None
-    from resonance_tuning import link
+    from resonance_tuning.actuator import link
     from resonance_tuning.errors import ActuatorError
 
     try:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:  # the keeper shows it, and holds no more than it must
     from resonance_bpf.report import LoadReport
+    from resonance_tuning.actuator.wire import Begun
     from resonance_tuning.settings import TuningSettings
-    from resonance_tuning.wire import Begun
     from resonanced.link import Ready
     from resonanced.privileges import Identity
 

@@ -36,7 +36,7 @@ from resonanced.config import Settings
 from resonanced.errors import ConfigError, RefusedError, StartError
 
 if TYPE_CHECKING:
-    from resonance_tuning.wire import Begun
+    from resonance_tuning.actuator.wire import Begun
 
 __all__ = ["Inheritance", "Keeper", "possible_cpus"]
 

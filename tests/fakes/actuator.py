@@ -7,8 +7,8 @@ import asyncio
 import socket
 from collections.abc import Sequence
 
-from resonance_tuning import wire
-from resonance_tuning.planner import Plan
+from resonance_tuning.actuator import wire
+from resonance_tuning.planning.planner import Plan
 from resonance_tuning.records import Receipt, Setting
 
 __all__ = ["BEGUN", "FakeActuator"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from resonance_tuning.guard import Guard
 from resonance_tuning.journal import Entry
-from resonance_tuning.planner import Plan
+from resonance_tuning.planning.planner import Plan
 from resonance_tuning.records import Change, Excluded, Setting, State, Target
 
 WEB = Target("cgroup", "/web")

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from resonance_tuning.host import Host
-from resonance_tuning.threads import Schedule, Scheduler
+from resonance_tuning.surfaces.threads import Schedule, Scheduler
 
 EVERY_CAPABILITY = "000001ffffffffff"
 

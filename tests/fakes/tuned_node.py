@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from resonance_bpf.layouts import BUCKET_UPPER_NS
-from resonance_tuning.evidence import Counts, Reading, Window
 from resonance_tuning.guard import Guard
 from resonance_tuning.knob import Knob
-from resonance_tuning.planner import Plan
+from resonance_tuning.planning.planner import Plan
 from resonance_tuning.records import Change, Role, Setting, State, Target
-from resonance_tuning.strategy import Action, Apply, HeldBack, Judged, Strategy, Undo
-from resonance_tuning.trial import Sample
+from resonance_tuning.trials.evidence import Counts, Reading, Window
+from resonance_tuning.trials.strategy import Action, Apply, HeldBack, Judged, Strategy, Undo
+from resonance_tuning.trials.trial import Sample
 
 WEB = "/web"
 _SIGMA = 0.8

@@ -15,7 +15,7 @@ from hypothesis import given
 
 from fakes.tuned_node import window
 from resonance_bpf.layouts import BUCKET_UPPER_NS, bucket_index
-from resonance_tuning.evidence import Verdict, compare, quantile_ns
+from resonance_tuning.trials.evidence import Verdict, compare, quantile_ns
 
 TRIALS = 200
 PARTS = 20

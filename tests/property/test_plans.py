@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from fakes.cgroup_tree import CgroupTree
 from resonance_tuning.errors import ProfileError
 from resonance_tuning.knobs import make_knobs
-from resonance_tuning.matching import is_within, outermost
-from resonance_tuning.planner import Plan, plan
-from resonance_tuning.profiles import fill
+from resonance_tuning.planning.matching import is_within, outermost
+from resonance_tuning.planning.planner import Plan, plan
+from resonance_tuning.planning.profiles import fill
 from resonance_tuning.records import Setting
 from resonance_tuning.settings import Group, TuningSettings
 

@@ -12,7 +12,7 @@ import pytest
 from resonance_tuning.host import Host
 from resonance_tuning.knob import Knob
 from resonance_tuning.knobs import KNOBS
-from resonance_tuning.reasons import SENTENCES
+from resonance_tuning.planning.reasons import SENTENCES
 
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests" / "unit" / "resonance_tuning" / "knobs"

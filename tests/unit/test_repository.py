@@ -142,7 +142,7 @@ PRIVILEGED_MODULES = (
     "resonance_bpf.pins",
     "resonance_bpf.syscalls",
     "resonance_tuning.__main__",
-    "resonance_tuning.actuator",
+    "resonance_tuning.actuator.process",
     "resonanced.keeper",
 )
 

@@ -9,7 +9,7 @@
       patterns which cgroups need a slot for that
       load     how busy those are and whether batch work starves, from the kernel's files
 
-What to change is decided in ``resonance_tuning.strategy``, which has no clock; what is
+What to change is decided in ``resonance_tuning.trials.strategy``, which has no clock; what is
 written is written by the actuator, another process, which plans for itself. In mode observe
 only `patterns` is imported.
 """

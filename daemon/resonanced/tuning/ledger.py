@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from resonance_tuning.host import parse_cpus
-from resonance_tuning.planner import Plan
+from resonance_tuning.planning.planner import Plan
 from resonance_tuning.records import Receipt, Setting
 from resonanced.model import Tuning
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+from resonance_tuning.actuator.pressure_trigger import pressure_file
 from resonance_tuning.errors import KnobUnavailableError
 from resonance_tuning.host import Host
-from resonance_tuning.pressure_trigger import pressure_file
 
 __all__ = ["Load"]
 

@@ -18,18 +18,18 @@ from socket import socket
 from typing import Final
 
 from resonance_bpf.layouts import BUCKET_UPPER_NS
-from resonance_tuning import wire
-from resonance_tuning.async_link import AsyncActuator
+from resonance_tuning.actuator import wire
+from resonance_tuning.actuator.async_link import AsyncActuator
 from resonance_tuning.errors import ActuatorError, ActuatorRefusedError
-from resonance_tuning.evidence import Verdict
 from resonance_tuning.host import Host
 from resonance_tuning.knobs import KNOBS
-from resonance_tuning.ladder import Mode
-from resonance_tuning.planner import Plan
+from resonance_tuning.planning.planner import Plan
 from resonance_tuning.records import Receipt, Setting
 from resonance_tuning.settings import TuningSettings
-from resonance_tuning.strategy import Action, Apply, HeldBack, Judged, Strategy, Undo
-from resonance_tuning.trial import Sample
+from resonance_tuning.trials.evidence import Verdict
+from resonance_tuning.trials.ladder import Mode
+from resonance_tuning.trials.strategy import Action, Apply, HeldBack, Judged, Strategy, Undo
+from resonance_tuning.trials.trial import Sample
 from resonanced.model import Overhead, Snapshot
 from resonanced.tuning.ledger import Ledger
 from resonanced.tuning.load import Load

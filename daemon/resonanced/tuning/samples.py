@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from resonance_tuning.evidence import Counts, Reading
+from resonance_tuning.trials.evidence import Counts, Reading
 from resonanced.model import Slot, Snapshot
 
 __all__ = ["SampleReader"]

@@ -10,7 +10,7 @@ from typing import Any
 from resonance_tuning.errors import TuningError
 from resonance_tuning.journal import Entry
 from resonance_tuning.knob import Knob
-from resonance_tuning.matching import Inventory
+from resonance_tuning.planning.matching import Inventory
 from resonance_tuning.records import HOST, Receipt, Target
 from resonanced.errors import StartError
 from resonanced.verbs.desk import Desk

@@ -18,7 +18,7 @@ from resonanced.verbs.terminal import WIDTH, command_lines, printable, shortened
 if TYPE_CHECKING:  # a rollback reports too, and must do without what these import
     from resonance_tuning.journal import Entry
     from resonance_tuning.knob import Knob
-    from resonance_tuning.planner import Plan
+    from resonance_tuning.planning.planner import Plan
 
 __all__ = [
     "change_text",

@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from resonance_tuning import profiles
+from resonance_tuning.actuator.link import Actuator
 from resonance_tuning.errors import ActuatorError, JournalError
 from resonance_tuning.journal import Journal
 from resonance_tuning.knob import Knob
-from resonance_tuning.link import Actuator
-from resonance_tuning.planner import Plan, plan
+from resonance_tuning.planning import profiles
+from resonance_tuning.planning.planner import Plan, plan
 from resonance_tuning.records import Excluded, Receipt
 from resonanced.errors import StartError
 from resonanced.verbs.desk import Desk

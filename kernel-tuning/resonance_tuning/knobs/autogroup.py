@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar, Final
 
-from resonance_tuning.cpu_group import cpu_group
 from resonance_tuning.errors import TargetVanishedError
 from resonance_tuning.knob import FileKnob
 from resonance_tuning.records import State, Target, TargetKind
-from resonance_tuning.threads import Task, process, running
+from resonance_tuning.surfaces.cpu_group import cpu_group
+from resonance_tuning.surfaces.threads import Task, process, running
 
 __all__ = ["Autogroup"]
 

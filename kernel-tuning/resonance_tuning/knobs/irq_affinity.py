@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar, Final
 
-from resonance_tuning.cpumask import format_mask, parse_mask, possible_cpus, wanted_cpus
 from resonance_tuning.errors import KnobUnavailableError
 from resonance_tuning.host import Host, format_cpus, parse_cpus
 from resonance_tuning.knob import FileKnob
 from resonance_tuning.records import State, Target, TargetKind
+from resonance_tuning.surfaces.cpumask import format_mask, parse_mask, possible_cpus, wanted_cpus
 
 __all__ = ["IrqAffinity"]
 

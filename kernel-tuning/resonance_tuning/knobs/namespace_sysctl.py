@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Final, Literal, TypeVar, cast
 
-from resonance_tuning.congestion import not_loaded, parse_algorithm
 from resonance_tuning.errors import KnobUnavailableError, TargetVanishedError
 from resonance_tuning.knob import Knob
-from resonance_tuning.namespaces import identity_of, run_in
 from resonance_tuning.records import State, Target, TargetKind
+from resonance_tuning.surfaces.congestion import not_loaded, parse_algorithm
+from resonance_tuning.surfaces.namespaces import identity_of, run_in
 
 __all__ = ["SYSCTL_KNOBS", "NamespaceSysctl", "TcpCongestionControl"]
 

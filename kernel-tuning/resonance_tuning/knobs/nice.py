@@ -8,8 +8,8 @@ from typing import ClassVar, Final
 
 from resonance_tuning.host import Host
 from resonance_tuning.records import State, Target
-from resonance_tuning.thread_knob import Prior, ThreadKnob
-from resonance_tuning.threads import FAIR, Schedule, Scheduler, Thread
+from resonance_tuning.surfaces.thread_knob import Prior, ThreadKnob
+from resonance_tuning.surfaces.threads import FAIR, Schedule, Scheduler, Thread
 
 __all__ = ["Nice"]
 

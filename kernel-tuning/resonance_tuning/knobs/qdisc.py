@@ -16,11 +16,11 @@ import socket
 import struct
 from typing import ClassVar, Final, Literal
 
-from resonance_tuning import netlink
 from resonance_tuning.errors import KnobUnavailableError, TargetVanishedError
 from resonance_tuning.knob import Knob
-from resonance_tuning.netlink import Message
 from resonance_tuning.records import State, Target, TargetKind
+from resonance_tuning.surfaces import netlink
+from resonance_tuning.surfaces.netlink import Message
 
 __all__ = ["Qdisc"]
 

@@ -7,13 +7,13 @@ import atexit
 from dataclasses import replace
 from typing import ClassVar, Final
 
-from resonance_tuning import realtime_guard
-from resonance_tuning.cpu_group import cpu_group_directory
 from resonance_tuning.errors import KnobUnavailableError, TargetVanishedError
 from resonance_tuning.host import Host
 from resonance_tuning.records import State, Target
-from resonance_tuning.thread_knob import Prior, ThreadKnob, chrt
-from resonance_tuning.threads import OTHER, ROUND_ROBIN, Schedule, Scheduler, Thread
+from resonance_tuning.surfaces import realtime_guard
+from resonance_tuning.surfaces.cpu_group import cpu_group_directory
+from resonance_tuning.surfaces.thread_knob import Prior, ThreadKnob, chrt
+from resonance_tuning.surfaces.threads import OTHER, ROUND_ROBIN, Schedule, Scheduler, Thread
 
 __all__ = ["Realtime"]
 

@@ -14,12 +14,12 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import ClassVar, Final, Literal, cast
 
-from resonance_tuning import netlink, routes
-from resonance_tuning.congestion import not_loaded, parse_algorithm
 from resonance_tuning.errors import KnobUnavailableError, TargetVanishedError
 from resonance_tuning.knob import Knob
-from resonance_tuning.netlink import Message
 from resonance_tuning.records import State, Target, TargetKind
+from resonance_tuning.surfaces import netlink, routes
+from resonance_tuning.surfaces.congestion import not_loaded, parse_algorithm
+from resonance_tuning.surfaces.netlink import Message
 
 __all__ = ["RouteCongestion"]
 

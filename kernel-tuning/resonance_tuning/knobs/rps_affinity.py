@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
-from resonance_tuning.cpumask import format_mask, parse_mask, possible_cpus, wanted_cpus
 from resonance_tuning.host import parse_cpus
 from resonance_tuning.knob import FileKnob
 from resonance_tuning.records import Target, TargetKind
+from resonance_tuning.surfaces.cpumask import format_mask, parse_mask, possible_cpus, wanted_cpus
 
 __all__ = ["RpsAffinity"]
 

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, cast
 
-from resonance_tuning.congestion import not_loaded, parse_algorithm
 from resonance_tuning.errors import KnobUnavailableError, TargetVanishedError
 from resonance_tuning.host import Host
 from resonance_tuning.knob import Knob
 from resonance_tuning.records import State, Target, TargetKind
+from resonance_tuning.surfaces.congestion import not_loaded, parse_algorithm
 
 if TYPE_CHECKING:
     from resonance_bpf.socket_options import SocketOption, SocketOptionLink

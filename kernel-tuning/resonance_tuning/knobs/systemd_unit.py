@@ -14,12 +14,12 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar, Final
 
-from resonance_tuning.cpumask import wanted_cpus
-from resonance_tuning.dbus import SYSTEM_BUS, Systemd
 from resonance_tuning.errors import KnobUnavailableError, TargetVanishedError
 from resonance_tuning.host import Host, format_cpus, parse_cpus
 from resonance_tuning.knob import Knob
 from resonance_tuning.records import State, Target, TargetKind
+from resonance_tuning.surfaces.cpumask import wanted_cpus
+from resonance_tuning.surfaces.dbus import SYSTEM_BUS, Systemd
 
 __all__ = ["UnitAllowedCpus", "UnitCpuWeight"]
 

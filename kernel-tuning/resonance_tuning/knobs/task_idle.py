@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import ClassVar
 
 from resonance_tuning.records import State, Target
-from resonance_tuning.thread_knob import Prior, ThreadKnob, chrt
-from resonance_tuning.threads import FAIR, IDLE, OTHER, Schedule, Thread
+from resonance_tuning.surfaces.thread_knob import Prior, ThreadKnob, chrt
+from resonance_tuning.surfaces.threads import FAIR, IDLE, OTHER, Schedule, Thread
 
 __all__ = ["TaskIdle"]
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from resonance_tuning.cpumask import format_mask, possible_cpus, wanted_cpus
 from resonance_tuning.knob import FileKnob
 from resonance_tuning.records import State, Target, TargetKind
+from resonance_tuning.surfaces.cpumask import format_mask, possible_cpus, wanted_cpus
 
 __all__ = ["WorkqueueAffinity"]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from resonance_tuning.link import Actuator
+from resonance_tuning.actuator.link import Actuator
 from resonance_tuning.settings import Group, TuningSettings
 
 __all__ = ["applied", "attached", "resident"]

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from paired import Result, placebo, within
+from resonance_tuning.actuator.link import Actuator
 from resonance_tuning.host import Host
-from resonance_tuning.link import Actuator
 from resonance_tuning.settings import Group, TuningSettings
 from running import remove_cgroup
 from tuning.applied import resident

@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from resonance_tuning import wire
+from resonance_tuning.actuator import wire
 from resonanced import config, link, logs, privileges
 from resonanced.errors import DaemonError
 from resonanced.keeper import Inheritance, Keeper

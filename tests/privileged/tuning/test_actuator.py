@@ -20,8 +20,9 @@ import pytest
 
 from privileged.tuning.groups import PROFILE, Groups
 from privileged.tuning.inotify import Writes
-from resonance_tuning import capabilities, link, wire
-from resonance_tuning.link import Actuator
+from resonance_tuning import capabilities
+from resonance_tuning.actuator import link, wire
+from resonance_tuning.actuator.link import Actuator
 from resonance_tuning.records import Receipt, Setting, Target
 
 MAX_RSS_KILOBYTES = 25 * 1_000_000 // 1024
@@ -227,7 +228,7 @@ def _in_a_process_of_its_own(groups: Groups, *confined: str) -> dict[str, Any]:
     """Start an actuator from a process that may not do everything; return what it says."""
     code = """
 import json, sys, msgspec
-from resonance_tuning.link import Actuator
+from resonance_tuning.actuator.link import Actuator
 from resonance_tuning.settings import TuningSettings
 
 settings = msgspec.json.decode(sys.argv[1], type=TuningSettings)

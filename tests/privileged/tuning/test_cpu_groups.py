@@ -23,7 +23,7 @@ from resonance_tuning.knobs.cpu_idle import CpuIdle
 from resonance_tuning.knobs.cpu_weight import CpuWeight
 from resonance_tuning.knobs.cpuset import Cpuset
 from resonance_tuning.knobs.cpuset_partition import CpusetPartition
-from resonance_tuning.placement import place
+from resonance_tuning.planning.placement import place
 from resonance_tuning.records import Setting, State, Target
 from resonance_tuning.tuner import Tuner
 

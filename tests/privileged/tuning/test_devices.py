@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from resonance_tuning.cpumask import format_mask
 from resonance_tuning.errors import KnobUnavailableError
 from resonance_tuning.host import Host
 from resonance_tuning.knobs.cpu_dma_latency import CpuDmaLatency
@@ -18,6 +17,7 @@ from resonance_tuning.knobs.rps_affinity import RpsAffinity
 from resonance_tuning.knobs.workqueue_affinity import WorkqueueAffinity
 from resonance_tuning.records import HOST as WHOLE_HOST
 from resonance_tuning.records import Target
+from resonance_tuning.surfaces.cpumask import format_mask
 
 HOST = Host()
 

@@ -21,7 +21,6 @@ from privileged.tuning.network import (
     neighbour,
     sh,
 )
-from resonance_tuning import netlink
 from resonance_tuning.capabilities import drop_all_but
 from resonance_tuning.errors import KnobDriftedError, KnobUnavailableError, TargetVanishedError
 from resonance_tuning.host import Host
@@ -29,8 +28,9 @@ from resonance_tuning.journal import Journal
 from resonance_tuning.knobs.namespace_sysctl import SYSCTL_KNOBS
 from resonance_tuning.knobs.qdisc import Qdisc
 from resonance_tuning.knobs.route_congestion import RouteCongestion
-from resonance_tuning.namespaces import run_in
 from resonance_tuning.records import Setting, State, Target
+from resonance_tuning.surfaces import netlink
+from resonance_tuning.surfaces.namespaces import run_in
 from resonance_tuning.tuner import Tuner
 
 HOST = Host()

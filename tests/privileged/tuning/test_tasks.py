@@ -22,9 +22,9 @@ from resonance_tuning.knobs.autogroup import Autogroup
 from resonance_tuning.knobs.nice import Nice
 from resonance_tuning.knobs.realtime import Realtime
 from resonance_tuning.knobs.task_idle import TaskIdle
-from resonance_tuning.realtime_guard import GUARD_NAME
 from resonance_tuning.records import Setting, Target
-from resonance_tuning.threads import Schedule, Scheduler
+from resonance_tuning.surfaces.realtime_guard import GUARD_NAME
+from resonance_tuning.surfaces.threads import Schedule, Scheduler
 from resonance_tuning.tuner import Tuner
 
 HOST = Host()

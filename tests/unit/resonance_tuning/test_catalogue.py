@@ -10,7 +10,7 @@ from pathlib import Path
 import resonance_tuning.knobs as catalogue
 from resonance_tuning.host import Host
 from resonance_tuning.knobs import KNOBS, make_knobs
-from resonance_tuning.objections import OPT_IN
+from resonance_tuning.planning.objections import OPT_IN
 
 LADDER = {
     "task_idle": 1,

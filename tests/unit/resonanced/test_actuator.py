@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from resonance_tuning import link
+from resonance_tuning.actuator import link
 from resonance_tuning.errors import ActuatorRefusedError
 from resonance_tuning.settings import TuningSettings
 from resonanced import actuator

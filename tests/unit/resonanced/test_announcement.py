@@ -4,8 +4,8 @@ from __future__ import annotations
 import pytest
 
 from resonance_bpf.report import LoadReport, ProgramReport, Rejection
+from resonance_tuning.actuator.wire import Begun
 from resonance_tuning.settings import TuningSettings
-from resonance_tuning.wire import Begun
 from resonanced.announcement import announcement
 from resonanced.link import Ready
 from resonanced.privileges import Identity

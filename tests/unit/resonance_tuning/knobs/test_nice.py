@@ -10,7 +10,7 @@ import pytest
 from fakes.tasks import FakeTasks
 from resonance_tuning.knobs.nice import Nice
 from resonance_tuning.records import Target
-from resonance_tuning.threads import Schedule
+from resonance_tuning.surfaces.threads import Schedule
 
 WEB = Target("process", "7")
 

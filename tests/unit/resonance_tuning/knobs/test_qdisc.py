@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from resonance_tuning import netlink
 from resonance_tuning.errors import KnobUnavailableError, TargetVanishedError
 from resonance_tuning.host import Host
 from resonance_tuning.knobs.qdisc import Qdisc
-from resonance_tuning.netlink import Message
 from resonance_tuning.records import Target
+from resonance_tuning.surfaces import netlink
+from resonance_tuning.surfaces.netlink import Message
 
 ETH0 = Target("device", "eth0")
 INDEX = 3

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from fakes.tasks import FakeTasks
-from resonance_tuning import realtime_guard
 from resonance_tuning.errors import KnobUnavailableError
 from resonance_tuning.knobs.realtime import Realtime
-from resonance_tuning.realtime_guard import Watched
 from resonance_tuning.records import Target
-from resonance_tuning.threads import Schedule
+from resonance_tuning.surfaces import realtime_guard
+from resonance_tuning.surfaces.realtime_guard import Watched
+from resonance_tuning.surfaces.threads import Schedule
 
 WEB = Target("process", "7")
 OTHER, OURS = Schedule("other"), Schedule("rr", 1, resets_on_fork=True)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from resonance_tuning import netlink
 from resonance_tuning.errors import KnobUnavailableError, TargetVanishedError
 from resonance_tuning.host import Host
 from resonance_tuning.knobs.route_congestion import RouteCongestion
-from resonance_tuning.netlink import Message
 from resonance_tuning.records import State, Target
+from resonance_tuning.surfaces import netlink
+from resonance_tuning.surfaces.netlink import Message
 
 METRIC, DEVICE = 6, 4
 ROUTE = Message(

@@ -12,7 +12,7 @@ from resonance_tuning.errors import TargetVanishedError
 from resonance_tuning.host import Host
 from resonance_tuning.knobs.task_idle import TaskIdle
 from resonance_tuning.records import State, Target
-from resonance_tuning.threads import Schedule
+from resonance_tuning.surfaces.threads import Schedule
 
 BATCH = Target("process", "7")
 OTHER, IDLE = Schedule("other"), Schedule("idle")

@@ -14,7 +14,7 @@ import pytest
 from fakes.actuator import BEGUN, FakeActuator
 from fakes.snapshots import OTHER, distribution, overhead, snapshot, without_histograms
 from fakes.tuned_node import knob, plan, setting, waits
-from resonance_tuning import wire
+from resonance_tuning.actuator import wire
 from resonance_tuning.host import Host
 from resonance_tuning.records import Receipt, Setting
 from resonance_tuning.settings import TuningSettings

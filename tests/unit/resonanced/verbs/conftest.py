@@ -11,15 +11,15 @@ from typing import Any, Self
 import pytest
 
 from fakes.cgroup_tree import CgroupTree
+from resonance_tuning.actuator.wire import Begun
 from resonance_tuning.host import Host
 from resonance_tuning.journal import Journal
 from resonance_tuning.knobs import make_knobs
 from resonance_tuning.ownership import note_owner
-from resonance_tuning.planner import Plan, plan
+from resonance_tuning.planning.planner import Plan, plan
 from resonance_tuning.records import Receipt, Setting
 from resonance_tuning.settings import TuningSettings
 from resonance_tuning.tuner import Tuner
-from resonance_tuning.wire import Begun
 from resonanced import cli
 from resonanced.verbs import desk, rollback, tuning
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fakes.cgroup_tree import CgroupTree
-from resonance_tuning import profiles
+from resonance_tuning.planning import profiles
 
 Command = Callable[..., tuple[int, str, str]]
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from fakes.cgroup_tree import CgroupTree
+from resonance_tuning.actuator.link import Actuator
 from resonance_tuning.errors import ActuatorError
 from resonance_tuning.journal import Journal
-from resonance_tuning.link import Actuator
 from resonanced.verbs import tuning
 
 GROUPS = ("--latency-critical", "/web", "--batch", "/hogs")

@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: MIT
+"""``python -m resonance_tuning.actuator``."""
+
+import sys
+
+from resonance_tuning.actuator.process import main
+
+sys.exit(main())
