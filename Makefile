@@ -18,7 +18,7 @@ PIP_INSTALL := pip install --quiet --disable-pip-version-check
 
 UBUNTU := $(shell . /etc/os-release 2>/dev/null && [[ "$$ID $${ID_LIKE:-}" == *ubuntu* ]] && echo yes)
 RUN_PACKAGES := python3-venv clang libbpf-dev libbpf1 python3-bpfcc
-TEST_PACKAGES := $(RUN_PACKAGES) prometheus libbpf-tools iproute2 systemd \
+TEST_PACKAGES := $(RUN_PACKAGES) prometheus libbpf-tools iproute2 procps dbus-daemon systemd \
   $(if $(UBUNTU),linux-tools-generic,linux-perf)
 
 BTF := /sys/kernel/btf/vmlinux

@@ -15,7 +15,14 @@ import sys
 from pathlib import Path
 
 BTF = Path("/sys/kernel/btf/vmlinux")
-CAPABILITIES = {"CAP_PERFMON": 38, "CAP_BPF": 39}
+CAPABILITIES = {
+    "CAP_NET_ADMIN": 12,
+    "CAP_SYS_ADMIN": 21,
+    "CAP_SYS_NICE": 23,
+    "CAP_PERFMON": 38,
+    "CAP_BPF": 39,
+}
+CGROUPS = {"cgroup", "cgroup2"}
 BPF_SYSCALL = {"x86_64": 321, "aarch64": 280, "riscv64": 280}
 ARRAY_OF_ONE = struct.pack("IIII", 2, 4, 4, 1).ljust(128, b"\0")
 
@@ -38,13 +45,21 @@ def _bpf_refusal() -> str:
     return ""
 
 
+def _has_writable_cgroups() -> bool:
+    mounts = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
+    writable = {kind for _, _, kind, options, *_ in mounts if "rw" in options.split(",")}
+    return not CGROUPS.isdisjoint(writable)
+
+
 def missing() -> str:
-    """Return why probes cannot be loaded here, or nothing when they can."""
+    """Return why probes cannot be loaded or groups made here, or nothing when they can."""
     if os.geteuid() != 0:
         return "not root"
     lacking = [name for name, bit in CAPABILITIES.items() if not _effective() >> bit & 1]
     if lacking:
         return f"no {', '.join(lacking)}"
+    if not _has_writable_cgroups():
+        return "no cgroup file system is writable"
     return _bpf_refusal() or ("" if BTF.exists() else f"no BTF: {BTF} does not exist")
 
 

@@ -25,7 +25,9 @@ __all__ = ["Actuator", "roll_back", "start"]
 _log = logging.getLogger("resonanced.actuator")
 _HIGHEST_RUNG: Final = {"shadow": 5, "adaptive": 2, "active": 5}
 """How far up the ladder a mode may go by itself; shadow only says so."""
-_ROLLBACK_SECONDS: Final = 10.0
+_ROLLBACK_SECONDS: Final = 30.0
+"""An interpreter has to start for it, which takes seconds on a node full of hogs; cut short, it
+would leave the node as it is until the next start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,10 @@ def start(settings: TuningSettings) -> Actuator | None:
         hint = "see: resonanced plan; or set tuning.mode to observe"
         raise StartError("tuning", error.reason, hint) from error
     for receipt in begun.recovered:
-        what = f"{receipt.setting.knob} of {receipt.setting.target}"
-        _log.warning("recovered what=%r outcome=%s", what, receipt.outcome)
+        setting, outcome = receipt.setting, receipt.outcome
+        _log.warning(
+            "recovered knob=%s target=%r outcome=%s", setting.knob, str(setting.target), outcome
+        )
     return Actuator(process, connection, begun)
 
 

@@ -15,6 +15,10 @@ if TYPE_CHECKING:  # the keeper shows it, and holds no more than it must
 __all__ = ["announcement"]
 
 _NO_PROOF: Final = "this tier counts no histograms, so no gain can be proven"
+_AT_THE_END: Final = {
+    "restore": "at the end all of it is put back",
+    "keep": "at the end it stays, until resonanced rollback",
+}
 
 
 def announcement(
@@ -65,4 +69,5 @@ def _mode_lines(report: LoadReport, tuning: TuningSettings, begun: Begun | None)
     return [
         f"resonanced: {tuning.mode} mode, {how_far} {what}: one knob at a time,",
         "           and only what is proven to help stays; see resonanced explain",
+        f"           {_AT_THE_END[tuning.on_stop]}, unless the profile says otherwise",
     ]

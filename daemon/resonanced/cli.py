@@ -35,8 +35,11 @@ _log = logging.getLogger(__name__)
 _STDERR: Final = 2
 _UNREAD: Final = 141
 """Exit status of a shell's child that SIGPIPE ended."""
+_INTERRUPTED: Final = 130
+"""The same for Ctrl-C."""
 _CHECK_EXAMPLES: Final = """\
-  resonanced check                      what this kernel allows, and the tier
+  resonanced check                      what can be measured and tuned here
+  resonanced check --output json        the same for a program
 """
 _RUN_EXAMPLES: Final = """\
   resonanced run                        measure and serve until Ctrl-C
@@ -47,10 +50,25 @@ _ROLLBACK_EXAMPLES: Final = """\
   resonanced rollback                   whatever is left of us, newest first
   resonanced rollback --left-by-services    but not what was applied by hand
 """
-_TUNING_EXAMPLES: Final = "".join(options.EXAMPLES.values())
-_EXAMPLES: Final = (
-    f"examples:\n{_CHECK_EXAMPLES}{_RUN_EXAMPLES}{_TUNING_EXAMPLES}{_ROLLBACK_EXAMPLES}"
-)
+_DESCRIPTION: Final = """\
+See how long tasks and sockets wait, per cgroup; tune the node if asked.
+
+Only `apply` changes settings of this host; `run` does so where [tuning] mode
+in its configuration says so. `rollback` puts back what either has changed.
+"""
+_EXAMPLES: Final = """\
+examples:
+  resonanced check                      what can be measured and tuned here
+  resonanced run                        measure and serve until Ctrl-C
+  resonanced plan balanced --latency-critical /web --batch '/hogs*'
+  resonanced apply balanced --latency-critical /web --batch '/hogs*'
+  resonanced verify                     is it still so?
+  resonanced explain                    why, what it gained, how to go back
+  resonanced journal                    all that was changed since boot
+  resonanced rollback                   take it all back
+
+resonanced VERB --help has more, and what each flag does.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,6 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _silence_stdout()
         return _UNREAD
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     return status
 
 
@@ -106,7 +126,7 @@ class _Version(argparse.Action):
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="resonanced",
-        description="See how long tasks and sockets wait, per cgroup; tune the node if asked.",
+        description=_DESCRIPTION,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -115,12 +135,18 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     run = _add_verb(verbs, "run", "measure and serve until Ctrl-C", _RUN_EXAMPLES)
     _add_configuration(run)
-    run.add_argument("--for", dest="for_seconds", type=seconds, metavar="SECONDS", help="then end")
+    run.add_argument(
+        "--for",
+        dest="for_seconds",
+        type=seconds,
+        metavar="SECONDS",
+        help="end by itself after so long",
+    )
     run.add_argument(
         "--no-view", action="store_true", help="no live view, even on a terminal; log to stderr"
     )
     run.set_defaults(run=_run)
-    what = "say what this kernel allows, and the tier it would take"
+    what = "say what can be measured and tuned on this host, and why not"
     checks = _add_verb(verbs, "check", what, _CHECK_EXAMPLES)
     _add_configuration(checks)
     options.add_output(checks)
@@ -154,10 +180,16 @@ def _add_verb(verbs: _Verbs, name: str, what: str, examples: str) -> argparse.Ar
 
 
 def _add_configuration(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--backend", choices=("auto", "core", "bcc", "none"))
-    parser.add_argument("--cgroup", action="append", metavar="GLOB", help="always give it a slot")
-    parser.add_argument("--port", type=int, help="of the metrics")
-    parser.add_argument("--runtime-directory", metavar="DIR", help="of the socket and the page")
+    parser.add_argument(
+        "--backend", choices=("auto", "core", "bcc", "none"), help="how to measure; auto: the best"
+    )
+    parser.add_argument(
+        "--cgroup", action="append", metavar="GLOB", help="always shown by itself; may be repeated"
+    )
+    parser.add_argument("--port", type=int, help="where the metrics are served")
+    parser.add_argument(
+        "--runtime-directory", metavar="DIR", help="where the hints' socket and page are made"
+    )
 
 
 def seconds(text: str) -> float:
@@ -180,7 +212,7 @@ def _flags(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
         ("probes", "backend", arguments.backend),
         ("signals", "cgroups", arguments.cgroup),
         ("telemetry", "port", arguments.port),
-        ("service", "runtime_directory", arguments.runtime_directory),
+        ("service", "runtime_directory", options.absolute(arguments.runtime_directory)),
     ):
         if value is not None:
             flags.setdefault(table, {})[key] = value

@@ -122,15 +122,19 @@ def load(path: Path | None, flags: dict[str, dict[str, Any]] | None = None) -> S
         reason, _, key = str(error).partition(" - at `$.")
         key = key.rstrip("`")
         bare = re.sub(r"\[.*?\]", "", key)  # without the place in an array
-        table_name, _, name = bare.partition(".")
         if "matching regex" in reason:
             reason = _FORMS.get(bare) or TUNING_FORMS[bare.rpartition(".")[2]]
-        is_flag = name in (flags or {}).get(table_name, {})
-        raise ConfigError("flag" if is_flag else str(path or DEFAULT_PATH), key, reason) from error
+        raise ConfigError(_origin(bare, flags or {}, path), key, reason) from error
     if settings.hints.valid_for_seconds <= settings.signals.interval_seconds:
         reason = "must be longer than signals.interval_seconds, or hints expire before the next"
         raise ConfigError(str(path or DEFAULT_PATH), "hints.valid_for_seconds", reason)
     return settings
+
+
+def _origin(key: str, flags: dict[str, dict[str, Any]], path: Path | None) -> str:
+    """Return where a key was set; a flag for a group stands for all of the group's keys."""
+    table, name, *_ = [*key.split("."), ""]
+    return "flag" if name in flags.get(table, {}) else str(path or DEFAULT_PATH)
 
 
 def _read(path: Path, *, is_optional: bool) -> dict[str, Any]:

@@ -30,7 +30,9 @@ __all__ = [
 ]
 
 _MAX_BYTES: Final = 1 << 16
-_TIMEOUT_SECONDS: Final = 2.0
+_TIMEOUT_SECONDS: Final = 8.0
+"""On a node full of hogs the keeper waits for a CPU for seconds. Still within the ten that the
+service manager's watchdog leaves us (``WatchdogSec=``), so that it is we who say what is wrong."""
 _Line = Annotated[str, msgspec.Meta(max_length=8_192, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]
 """What root may print on a terminal: nothing that moves a cursor."""
 

@@ -129,7 +129,8 @@ class _Daemon:
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         watchdog = watchdog_seconds()
-        self._watchdog_seconds = watchdog / 2 if watchdog else None
+        # Often enough that a wait for the keeper ends before the watchdog does.
+        self._watchdog_seconds = watchdog / 8 if watchdog else None
         self._fed_at = 0.0
 
     async def serve(self) -> None:

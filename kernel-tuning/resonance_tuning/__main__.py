@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""``python3 -m resonance_tuning``: put everything back, whatever state our own house is in.
+"""``python3 -I -m resonance_tuning``: put everything back, whatever state our house is in.
 
 It needs Python 3.11, its standard library and this package, and neither a running daemon nor a
 configuration. A knob that cannot be loaded costs its own entries only; those are printed with
 the commands that an operator can paste.
+
+Without ``-I`` the interpreter itself, before us, takes modules from where root happens to
+stand, and whatever the environment names.
 """
 
 from __future__ import annotations
@@ -36,8 +39,8 @@ exit status:
      refused, or the journal is damaged; each with commands to paste
 
 examples:
-  python3 -m resonance_tuning
-  python3 -m resonance_tuning --output json
+  python3 -I -m resonance_tuning
+  python3 -I -m resonance_tuning --output json
 """
 
 
@@ -82,7 +85,7 @@ def lines(receipts: Sequence[Receipt], damage: str = "") -> Iterator[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python3 -m resonance_tuning",
+        prog="python3 -I -m resonance_tuning",
         description="Put back every kernel setting that the journal of this boot holds.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -35,7 +35,7 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Length of one observation.
     enter_windows, leave_windows : int
         Windows in a row beyond the objective before a change, and below `leave_ratio` of it
-        before a step back.
+        before CPUs that were set apart are given back.
     leave_ratio : float
     dwell_seconds, min_change_interval_seconds : float
         How long a state stays at least, and the time between two changes of one target.

@@ -158,6 +158,10 @@ class Journal:
                 )
                 self.damage = self.damage or JournalError(str(self.path), number, reason)
 
+    def lost(self) -> str:
+        """Return why nobody would find this journal after us, or nothing; it must be entered."""
+        return self._file.lost()
+
     def begin(self, profile: str, reason: str, version: str = FORMAT) -> int:
         """Begin a transaction; the intents that follow belong to it.
 

@@ -111,6 +111,16 @@ class JournalFile:
         self._file = self._home = -1
         self._is_broken = False
 
+    def lost(self) -> str:
+        """Return why nobody would find what is written to the open file, or nothing."""
+        try:
+            found = os.stat(self.path.name, dir_fd=self._home, follow_symlinks=False)
+            is_there = os.path.samestat(found, os.fstat(self._file))
+            is_there &= os.path.samestat(os.lstat(self.directory), os.fstat(self._home))
+        except FileNotFoundError:
+            return "was removed while in use"
+        return "" if is_there else "was replaced while in use"
+
     def records(self) -> Iterator[tuple[int, dict[str, Any] | None]]:
         """Give number and record of each whole line; nothing for one that is damaged.
 
@@ -133,8 +143,8 @@ class JournalFile:
         """
         if self._file < 0 or self._is_broken:
             raise JournalError(str(self.path), 0, "is not open for writing")
-        if not os.fstat(self._file).st_nlink:
-            raise JournalError(str(self.path), 0, "was removed while in use")
+        if why := self.lost():
+            raise JournalError(str(self.path), 0, why)
         line = encode(record)
         try:
             _write_all(self._file, line)

@@ -101,6 +101,10 @@ class Knob(ABC):
             The kernel's answer.
         """
 
+    def look(self, target: Target) -> str:
+        """Return the value as `read` does, without what is coupled to it: it is asked often."""
+        return self.read(target).value
+
     @abstractmethod
     def write(self, target: Target, value: str) -> None:
         """Write; the caller has journalled it.

@@ -9,36 +9,36 @@ Every process that writes the journal says in a note which of these it is.
 from __future__ import annotations
 
 import os
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from resonance_tuning.journal import Entry, Journal
 
-__all__ = ["note_owner", "steps_left_by_services"]
+__all__ = ["OWNER_NOTE", "note_owner", "steps_left_by_services"]
 
-_NOTE: Final = "owner"
+OWNER_NOTE: Final = "owner"
+"""Kind of the note; whoever drives a process that writes may not write it."""
 
 
 def note_owner(journal: Journal, *, at_end: Literal["restore", "keep"]) -> None:
     """Write down what becomes of this process's changes when it is gone."""
-    journal.note(_NOTE, {"pid": os.getpid(), "at_end": at_end})
+    last_step = max((entry.step for entry in journal.entries()), default=0)
+    journal.note(OWNER_NOTE, {"pid": os.getpid(), "at_end": at_end, "after_step": last_step})
 
 
 def steps_left_by_services(journal: Journal) -> set[int]:
     """Return the live steps that nobody is there any more to put back.
 
-    Whoever calls holds the journal's lock, so every other process that wrote it is gone.
+    Whoever calls holds the journal's lock and has changed nothing yet, so every process that
+    did is gone.
     """
-    notes = journal.notes(_NOTE)
-    return {
-        entry.step
-        for entry in journal.live()
-        if entry.pid != os.getpid() and _at_end(entry, notes) == "restore"
-    }
+    notes = [data for _, data in journal.notes(OWNER_NOTE)]
+    return {entry.step for entry in journal.live() if _at_end(entry, notes) == "restore"}
 
 
-def _at_end(entry: Entry, notes: list[tuple[float, dict[str, object]]]) -> object:
-    """Return what the writer of an entry said; a number of a process may come again."""
-    own = [(at, data["at_end"]) for at, data in notes if data["pid"] == entry.pid]
-    before = [at_end for at, at_end in own if at <= entry.at_unix_seconds]
-    # A clock that was set back must not hide the note.
-    return before[-1] if before else own[0][1] if own else "restore"
+def _at_end(entry: Entry, notes: list[dict[str, Any]]) -> str:
+    """Return what the writer of an entry said before it; its number may have come again.
+
+    By the order in the journal: a clock can be set back.
+    """
+    own = [data for data in notes if data["pid"] == entry.pid and data["after_step"] < entry.step]
+    return own[-1]["at_end"] if own else "restore"

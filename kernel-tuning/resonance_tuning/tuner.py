@@ -54,7 +54,8 @@ class Tuner:
         The knobs that may be turned. One that is missing cannot be undone either, and its
         entries are told with the commands an operator can paste.
     log : callable
-        Gets a line for each write of the kernel: knob, target, old, new and the reason.
+        Gets a line for each write of the kernel: the event's name, then as fields the knob,
+        target, old and new value, and the reason.
     who : callable
         Says of a knob who else turns it and may have written it; empty for nobody known.
     """
@@ -113,7 +114,8 @@ class Tuner:
         -------
         list of Receipt
             ``applied``, ``already`` where there was nothing to do (and nothing is journalled),
-            or ``refused`` where only the write could tell that the target has no such setting.
+            ``refused`` where only the write could tell that the target has no such setting, or
+            ``vanished`` of a process that ended meanwhile, as processes do.
 
         Raises
         ------
@@ -124,8 +126,10 @@ class Tuner:
         receipts: list[Receipt] = []
         try:
             for change in changes:
-                fresh = self._refresh(change)
-                if fresh.is_needed:
+                fresh = self._refresh_if_there(change)
+                if isinstance(fresh, Receipt):
+                    receipts.append(fresh)
+                elif fresh.is_needed:
                     transaction = transaction or self.journal.begin(profile, reason)
                     receipts.append(self._make_if_there(fresh))
                 else:
@@ -215,6 +219,14 @@ class Tuner:
                 name, "there is no such knob here, or it cannot be loaded"
             ) from None
 
+    def _refresh_if_there(self, change: Change) -> Change | Receipt:
+        try:
+            return self._refresh(change)
+        except TargetVanishedError as error:
+            if change.setting.target.kind != "process":
+                raise
+            return Receipt(0, change.setting, "vanished", reason=error.reason)
+
     def _refresh(self, change: Change) -> Change:
         """Return the change against what is there at this moment."""
         setting = change.setting
@@ -232,22 +244,29 @@ class Tuner:
     def _make_if_there(self, change: Change) -> Receipt:
         """Make a change, if it turns out that it can be made.
 
-        An interrupt that nobody can move is no reason to take the others back.
+        An interrupt that nobody can move is no reason to take the others back, nor is a process
+        that ends.
         """
         try:
             return self._make(change)
-        except KnobUnavailableError as error:
+        except (KnobUnavailableError, TargetVanishedError) as error:
             (entry,) = self.live()[-1:]
             (receipt,) = self._undo_all([entry], error.reason)
-            if receipt.outcome != "already":
-                raise
-            return Receipt(entry.step, change.setting, "refused", receipt.found, error.reason)
+            if receipt.outcome == "already" and isinstance(error, KnobUnavailableError):
+                return Receipt(entry.step, change.setting, "refused", receipt.found, error.reason)
+            if receipt.outcome == "vanished" and change.setting.target.kind == "process":
+                return receipt
+            raise
 
     def _make(self, change: Change) -> Receipt:
         setting, knob = change.setting, self.knobs[change.setting.knob]
         step = self.journal.intent(change, knob.persistence)
         self._tell(setting, change.prior.value, setting.value, change.reason)
         try:
+            # Once more: to put the intent on disk takes long enough for a group to be made anew,
+            # and what we wrote there nobody would take back.
+            if knob.identity(setting.target) != change.identity:
+                raise TargetVanishedError(str(setting.target), _ANOTHER)
             knob.write(setting.target, setting.value)
             got = knob.read(setting.target).value
         except OSError as error:
@@ -329,7 +348,7 @@ class Tuner:
         knob = self._knob(entry.setting.knob)
         if knob.identity(target) != entry.identity:
             return "vanished", "", _ANOTHER
-        found = knob.read(target).value
+        found = knob.look(target)
         if found not in {entry.canonical, entry.got}:
             return "drifted", found, f"we left {entry.got or entry.canonical!r}"
         why = knob.contradiction(target, entry.setting.value)
@@ -361,7 +380,8 @@ class Tuner:
         return ""
 
     def _tell(self, setting: Setting, old: str, new: str, reason: str) -> None:
-        self._log(f"{setting.knob} of {setting.target}: {old!r} -> {new!r}: {reason}")
+        what = f"knob={setting.knob} target={str(setting.target)!r} old={old!r} new={new!r}"
+        self._log(f"kernel_write {what} reason={reason!r}")
 
 
 def _surface(entry: Entry) -> tuple[str, Target]:

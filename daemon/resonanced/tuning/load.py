@@ -46,20 +46,31 @@ class Load:
         if elapsed_seconds < _READ_SECONDS:
             return
         self._read_at = now_seconds
-        usages = _values(map(self._usage_file, latency_critical), _usage_seconds)
+        files = [self._usage_files(cgroup) for cgroup in latency_critical]
+        usages = _values((path for paths in files for path in paths), _usage_seconds)
         stalls = _values(map(self._stall_file, batch), _stall_seconds)
-        busy = _grown(self._usages, usages)
-        stalled = _grown(self._stalls, stalls)
+        used = _grown(self._usages, usages)
+        # A group may be in one hierarchy and its tasks in another: the one that saw most is right.
+        known = [paths & used.keys() for paths in files]
+        busy = [max(used[path] for path in paths) for paths in known if paths]
+        stalled = _grown(self._stalls, stalls).values()
         self._usages, self._stalls = usages, stalls
         self.busy_cpus = sum(busy) / elapsed_seconds if busy else None
         self.batch_full_ratio = min(max(stalled) / elapsed_seconds, 1.0) if stalled else None
 
-    def _usage_file(self, cgroup: str) -> Path | None:
-        accounting = self._host.controller("cpuacct")
+    def _usage_files(self, cgroup: str) -> frozenset[Path]:
+        """Return the files that may count a group's CPU time.
+
+        Version 2 counts it without a controller, and version 1 where ``cpuacct`` is mounted,
+        which may be apart from ``cpu`` and know nothing of the group.
+        """
+        accounting, unified = self._host.controller("cpuacct"), self._host.unified
+        places: list[tuple[Path, str]] = []
         if accounting and accounting.version == 1:
-            return accounting.directory / cgroup.lstrip("/") / "cpuacct.usage"
-        unified = self._host.unified
-        return unified.directory / cgroup.lstrip("/") / "cpu.stat" if unified else None
+            places.append((accounting.directory, "cpuacct.usage"))
+        if unified:
+            places.append((unified.directory, "cpu.stat"))
+        return frozenset(root / cgroup.lstrip("/") / name for root, name in places)
 
     def _stall_file(self, cgroup: str) -> Path | None:
         try:
@@ -84,8 +95,8 @@ def _values(
     return values
 
 
-def _grown(before: dict[Path, float], now: dict[Path, float]) -> list[float]:
-    return [max(now[path] - before[path], 0.0) for path in now.keys() & before.keys()]
+def _grown(before: dict[Path, float], now: dict[Path, float]) -> dict[Path, float]:
+    return {path: max(now[path] - before[path], 0.0) for path in now.keys() & before.keys()}
 
 
 def _usage_seconds(text: str) -> float | None:

@@ -26,7 +26,7 @@ from resonance_tuning.knobs import KNOBS
 from resonance_tuning.planning.planner import Plan
 from resonance_tuning.records import Receipt, Setting
 from resonance_tuning.settings import TuningSettings
-from resonance_tuning.trials.evidence import Verdict
+from resonance_tuning.trials.evidence import Verdict, Word
 from resonance_tuning.trials.ladder import Mode
 from resonance_tuning.trials.strategy import Action, Apply, HeldBack, Judged, Strategy, Undo
 from resonance_tuning.trials.trial import Sample
@@ -242,7 +242,7 @@ class TuningLoop:
             case wire.SteppedDown(receipts=receipts, reason=reason):
                 _log.warning("stepped_down reason=%r", reason)
                 self._ledger.written(receipts)
-                self._lose(receipts, reason)
+                self._lose(receipts, reason, "harm")
             case wire.Replanned(receipts=receipts, reason=reason):
                 _log.info("replanned reason=%r", reason)
                 self._ledger.written(receipts)
@@ -250,10 +250,10 @@ class TuningLoop:
                 self._todo.put_nowait(None)
         self.tuning = self._ledger.tuning()
 
-    def _lose(self, receipts: Iterable[Receipt], reason: str) -> None:
+    def _lose(self, receipts: Iterable[Receipt], reason: str, word: Word = "undone") -> None:
         if self._strategy:
             settings = [each.setting for each in receipts]
-            self._put(self._strategy.lost(time.monotonic(), settings, reason))
+            self._put(self._strategy.lost(time.monotonic(), settings, reason, word=word))
 
     def _lose_actuator(self, reason: str = "it is gone") -> None:
         """Go on seeing; the keeper, who notices too, ends the service."""
@@ -266,9 +266,11 @@ class TuningLoop:
 def _data(verdict: Verdict) -> _Note:
     """Return a verdict as a note; what is not known is left out."""
     fields = dataclasses.asdict(verdict)
-    word, reason = fields.pop("word"), fields.pop("reason")
-    known: _Note = {name: value for name, value in fields.items() if math.isfinite(value)}
-    return {"verdict": word, "reason": _sentence(reason), **known}
+    told = {"verdict": fields.pop("word")}
+    told |= {name: _sentence(fields.pop(name)) for name in ("reason", "cgroup")}
+    return {name: value for name, value in told.items() if value} | {
+        name: value for name, value in fields.items() if math.isfinite(value)
+    }
 
 
 def _sentence(text: str) -> str:

@@ -13,12 +13,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-__all__ = ["EXAMPLES", "add_journal", "add_output", "add_to", "flags", "same_place"]
+__all__ = [
+    "EXAMPLES",
+    "absolute",
+    "add_journal",
+    "add_output",
+    "add_to",
+    "flags",
+    "same_place",
+]
 
 # argparse has no public name for what add_subparsers() returns.
 _Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 AddVerb: TypeAlias = Callable[[_Verbs, str, str, str], argparse.ArgumentParser]
 _GROUPS: Final = ("latency_critical", "batch")
+_WHO: Final = {"latency_critical": "who is protected", "batch": "who may wait"}
 _KINDS: Final = {"unit": "units", "process": "processes"}
 _WHAT: Final = {
     "plan": "print what a profile would change, why, and how to go back",
@@ -58,12 +67,23 @@ def add_to(verbs: _Verbs, add_verb: AddVerb) -> None:
         verb = add_verb(verbs, name, what, EXAMPLES[name])
         verb.set_defaults(verb=name)
         if name in {"plan", "apply"}:
-            verb.add_argument("profile", nargs="?", metavar="PROFILE", help="by its name")
             verb.add_argument(
-                "--max-rung", type=int, choices=range(1, 6), default=5, help="how invasive at most"
+                "profile",
+                nargs="?",
+                metavar="PROFILE",
+                help="its name; default: the configuration's",
             )
             verb.add_argument(
-                "--reclaim", action="store_true", help="turn what its owner took back, too"
+                "--max-rung",
+                type=int,
+                choices=range(1, 6),
+                default=5,
+                help="leave out what is more invasive (default 5: nothing)",
+            )
+            verb.add_argument(
+                "--reclaim",
+                action="store_true",
+                help="turn again what somebody else has taken back",
             )
         if name == "explain":
             verb.add_argument(
@@ -81,18 +101,22 @@ def _add_groups(verb: argparse.ArgumentParser) -> None:
             f"--{group.replace('_', '-')}",
             action="append",
             metavar="GLOB",
-            help="cgroups; or unit:NAME, process:NAME; may be repeated",
+            help=f"{_WHO[group]}: cgroups, unit:NAME or process:NAME; may be repeated",
         )
 
 
 def add_journal(verb: argparse.ArgumentParser) -> None:
     """Add where the journal is."""
-    verb.add_argument("--journal-directory", metavar="DIR", help="of what was there before")
+    verb.add_argument(
+        "--journal-directory", metavar="DIR", help="where what was there is written down"
+    )
 
 
 def add_output(verb: argparse.ArgumentParser) -> None:
     """Add the form of the output."""
-    verb.add_argument("--output", choices=("text", "json"), default="text")
+    verb.add_argument(
+        "--output", choices=("text", "json"), default="text", help="json: for a program"
+    )
 
 
 def flags(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -102,8 +126,13 @@ def flags(arguments: argparse.Namespace) -> dict[str, Any]:
         key: given[key] for key in ("profile", "reclaim", "journal_directory") if given.get(key)
     }
     if keys.get("journal_directory"):
-        keys["journal_directory"] = str(Path(keys["journal_directory"]).absolute())
+        keys["journal_directory"] = absolute(keys["journal_directory"])
     return keys | {name: _group(given[name]) for name in _GROUPS if given.get(name)}
+
+
+def absolute(path: str | None) -> str | None:
+    """Return a path as one that means the same in every directory."""
+    return str(Path(path).absolute()) if path else path
 
 
 def same_place(arguments: argparse.Namespace) -> str:

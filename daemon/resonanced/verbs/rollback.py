@@ -107,7 +107,8 @@ def _tables(path: Path | None, outcome: _Outcome) -> dict[str, Any]:
         return tomllib.loads((path or DEFAULT_PATH).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         if path or not isinstance(error, FileNotFoundError):
-            outcome.warnings.append(f"{path or DEFAULT_PATH}: {error}; taking the defaults")
+            reason = (error.strerror if isinstance(error, OSError) else "") or f"not TOML: {error}"
+            outcome.warnings.append(f"{path or DEFAULT_PATH}: {reason}; taking the defaults")
         return {}
 
 

@@ -184,7 +184,7 @@ def _ended(entry: Entry) -> str:
 def gain_lines(verdicts: Sequence[Note]) -> list[str]:
     """Return what a change gained, newest verdict last; one sentence each."""
     if not verdicts:
-        return ["no verdict is noted: what is applied by hand is not measured"]
+        return ["no verdict: applied by hand, or still on trial"]
     return [_verdict(at, note) for at, note in verdicts]
 
 
@@ -192,12 +192,13 @@ def _verdict(at_unix_seconds: float, note: Mapping[str, Any]) -> str:
     told = [f"{note.get('verdict', 'judged')} {time_text(at_unix_seconds)}"]
     before, during, after = (_known(note, f"p99_{when}_seconds") for when in _WINDOWS)
     if before is not None and during is not None and after is not None:
-        p99 = f"p99 {before * 1e3:.3g} ms before, {during * 1e3:.3g} ms with it"
+        whose = f"p99 of {note['cgroup']}" if note.get("cgroup") else "p99"
+        p99 = f"{whose} {before * 1e3:.3g} ms before, {during * 1e3:.3g} ms with it"
         told.append(f"{p99}, {after * 1e3:.3g} ms after")
     ratio, low, high = (_known(note, name) for name in ("ratio", "low", "high"))
     if ratio is not None and low is not None and high is not None:
         told.append(f"ratio {ratio:.2g} (95 % interval {low:.2g} to {high:.2g})")
-    if note.get("reason"):
+    if note.get("reason") and note.get("verdict") != "kept":  # that one only repeats the ratio
         told.append(str(note["reason"]))
     return "; ".join(told)
 

@@ -33,7 +33,7 @@ from resonanced.verbs.report import (
     receipt_lines,
 )
 from resonanced.verbs.story import note_lines
-from resonanced.verbs.terminal import write, write_json
+from resonanced.verbs.terminal import wrapped, write, write_json
 
 __all__ = ["VERBS"]
 
@@ -123,7 +123,8 @@ def _applied_lines(made: Plan, receipts: list[Receipt], same_place: str) -> list
         why = (
             "all of it is there already" if made.changes else "nobody is named, or all is left out"
         )
-        return [f"profile {made.profile}: nothing to change: {why}", *left_out]
+        notes = [line for note in made.notes for line in wrapped(note, "    ", "  ")]
+        return [f"profile {made.profile}: nothing to change: {why}", *notes, *left_out]
     return [
         f"profile {made.profile}: {len(receipts)} written and read back",
         *receipt_lines(receipts),

@@ -205,6 +205,11 @@ class Actuator:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def pid(self) -> int:
+        """The process that writes to the kernel."""
+        return self._process.pid
+
     def plan(self) -> Plan:
         """Return what would be changed now."""
         return plan_of(self._conversation.ask(wire.PlanRequest(self._conversation.next_id())))

@@ -6,8 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from resonance_tuning.host import Host
 from resonance_tuning.knob import Knob
 from resonance_tuning.planning import profiles
+from resonance_tuning.planning.processes import are_hidden
 from resonance_tuning.records import Setting
 from resonance_tuning.settings import TuningSettings
 
@@ -15,9 +17,12 @@ __all__ = ["needed_capabilities"]
 
 _TO_ENTER_NAMESPACES: Final = "CAP_SYS_ADMIN"
 """setns(2); no knob names it, because in our own namespace none needs it."""
+_TO_SEE_PROCESSES: Final = "CAP_SYS_PTRACE"
+"""Where ``/proc`` hides them: a process unseen would be taken for ended, and not be put back."""
 
 
 def needed_capabilities(
+    host: Host,
     settings: TuningSettings,
     knobs: Mapping[str, Knob],
     *,
@@ -55,4 +60,6 @@ def needed_capabilities(
     others |= {each.target.name for each in held if each.target.kind == "namespace"} - {""}
     if others and any(knob.scope == "namespace" for knob in turned):
         needed.add(_TO_ENTER_NAMESPACES)
+    if are_hidden(host):
+        needed.add(_TO_SEE_PROCESSES)
     return frozenset(needed)

@@ -95,8 +95,8 @@ def _serve(session: Session, loop: _Loop, host: Host, others: list[wire.Request]
     finally:
         for receipt in session.end():
             if receipt.outcome in {"refused", "conflict-left"}:
-                what = f"{receipt.setting.knob} of {receipt.setting.target}"
-                _log(f"left what={what!r} outcome={receipt.outcome} reason={receipt.reason!r}")
+                what = f"knob={receipt.setting.knob} target={str(receipt.setting.target)!r}"
+                _log(f"left {what} outcome={receipt.outcome} reason={receipt.reason!r}")
             if receipt.outcome == "refused":
                 status = NOT_ALL_RESTORED
     return status
@@ -109,9 +109,7 @@ def _log(line: str) -> None:
 
 def _teller(begin: wire.Begin) -> Callable[[str], None]:
     """Return what is told of writes: a log where a service runs, else only the receipts."""
-    if begin.is_resident:
-        return lambda line: _log(f"kernel_write what={line!r}")
-    return lambda _line: None
+    return _log if begin.is_resident else lambda _line: None
 
 
 class _Loop:

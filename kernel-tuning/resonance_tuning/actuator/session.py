@@ -7,21 +7,27 @@ it did not turn in this session it does not turn back on request; that is the op
 
 from __future__ import annotations
 
-import os
+import json
 import time
 from collections.abc import Callable, Collection, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from resonance_tuning.actuator import wire
 from resonance_tuning.actuator.needs import needed_capabilities
-from resonance_tuning.errors import ActuatorError, RequirementError, TuningError
+from resonance_tuning.errors import (
+    ActuatorError,
+    ActuatorRefusedError,
+    JournalError,
+    RequirementError,
+    TuningError,
+)
 from resonance_tuning.host import Host, parse_cpus
 from resonance_tuning.journal import Entry, Journal
 from resonance_tuning.knob import Knob
-from resonance_tuning.ownership import note_owner, steps_left_by_services
+from resonance_tuning.ownership import OWNER_NOTE, note_owner, steps_left_by_services
 from resonance_tuning.planning import planner, protection
 from resonance_tuning.planning.other_tuners import likely_writer
 from resonance_tuning.planning.planner import Plan
@@ -37,6 +43,10 @@ _STILL_OURS: Final = frozenset({"ok", "refused"})
 """What verify says of a setting that goes on; one that could not be read is tried again."""
 _REQUESTS_PER_MINUTE: Final = 240
 """Of a resident client; chosen: ten times what it asks for in three windows."""
+_STEP_DOWN: Final = "step-down"
+_OWN_NOTES: Final = frozenset({OWNER_NOTE, _STEP_DOWN})
+_MAX_NOTE_BYTES: Final = 8_192
+"""*chosen*: a thousand of them, which a compacted journal keeps, still fit a small ``/run``."""
 
 
 _AfterBegin = wire.PlanRequest | wire.Apply | wire.Undo | wire.Verify | wire.Record | wire.Live
@@ -81,6 +91,8 @@ class Session:
         self.reason = protection.container_reason(host)
         self.is_shadow = begin.is_shadow or bool(self.reason)
         self.plan: Plan | None = None
+        self._has_lost_journal = False
+        self._first_step = 0
         self._journal = Journal(
             Path(begin.settings.journal_directory), host.boot_id, may_write=not self.is_shadow
         )
@@ -104,6 +116,8 @@ class Session:
         recovered: list[Receipt] = []
         if not self.is_shadow:
             self._stack.enter_context(self._journal)
+            # The number of a process may come again: what is there now is not of this one.
+            self._first_step = max((entry.step for entry in self._journal.entries()), default=0)
             left = steps_left_by_services(self._journal)
             if left:
                 recovered = self._tuner.undo(left, "the service that made it is gone")
@@ -127,6 +141,7 @@ class Session:
             return frozenset()
         planned = self.plan.changes if self.plan else ()
         return needed_capabilities(
+            self._host,
             self._begin.settings,
             self._knobs,
             may_turn=lambda knob: not self._out_of_reach(knob),
@@ -222,6 +237,12 @@ class Session:
         return wire.Receipts(request.id, (*self._take_back(ours, request.reason), *refused))
 
     def _record(self, request: wire.Record) -> None:
+        if request.kind in _OWN_NOTES:
+            raise ActuatorRefusedError(
+                f"a note of kind {request.kind} is not the client's to write"
+            )
+        if len(json.dumps(request.data)) > _MAX_NOTE_BYTES:
+            raise ActuatorRefusedError(f"a note is of {_MAX_NOTE_BYTES} bytes at most")
         if not self.is_shadow:
             self._journal.note(request.kind, dict(request.data))
             return
@@ -235,7 +256,7 @@ class Session:
         entries = [] if self.is_shadow else self._journal.live()
         if not self._begin.is_resident:
             return entries
-        return [entry for entry in entries if entry.pid == os.getpid()]
+        return [entry for entry in entries if entry.step > self._first_step]
 
     def _take_back(self, entries: Iterable[Entry], reason: str) -> tuple[Receipt, ...]:
         steps: Collection[int] = {entry.step for entry in entries}
@@ -244,13 +265,27 @@ class Session:
     # ---- what happens by itself -----------------------------------------------------------
 
     def look(self) -> list[wire.Event]:
-        """Release what somebody else has changed; nothing is written to the kernel."""
+        """Release what somebody else has changed, and write nothing to the kernel.
+
+        Unless the journal itself is gone: then all is put back while it can be.
+        """
         if self.is_shadow or not self._journal.live():
             return []
+        if lost := self._journal.lost():
+            return self._leave_nothing(lost)
         receipts = [
             each for each in self._tuner.release_drifted() if each.outcome not in _STILL_OURS
         ]
         return [wire.Drifted(tuple(receipts))] if receipts else []
+
+    def _leave_nothing(self, lost: str) -> list[wire.Event]:
+        """Put back, once, what nobody could put back after us."""
+        if self._has_lost_journal:
+            return []
+        self._has_lost_journal = True
+        what = f"{self._journal.path} {lost}: restart the service to tune again"
+        self._log(f"journal_lost reason={what!r}")
+        return [wire.Replanned(what, self._take_back(self._ours(), what))]
 
     def cpus_changed(self, what: str) -> list[wire.Event]:
         """Take back what leaves a group on CPUs that are gone; a new plan is due."""
@@ -279,8 +314,10 @@ class Session:
         if not squeezing:
             return []
         reason = f"all of {cgroup} waited for a CPU for too long"
-        self._journal.note("step-down", {"cgroup": cgroup, "reason": reason})
-        return [wire.SteppedDown(self._take_back(squeezing, reason), reason)]
+        receipts = self._take_back(squeezing, reason)
+        with suppress(JournalError):  # a full disk must not keep anybody starved
+            self._journal.note(_STEP_DOWN, {"cgroup": cgroup, "reason": reason})
+        return [wire.SteppedDown(receipts, reason)]
 
     def _rung(self, entry: Entry) -> int:
         return self._knobs[entry.setting.knob].rung

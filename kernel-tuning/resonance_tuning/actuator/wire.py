@@ -51,11 +51,11 @@ MAX_ANSWER_BYTES: Final = 1 << 24
 """A plan names every target, so an answer may be far longer than a request."""
 
 _Id = Annotated[int, msgspec.Meta(ge=1)]
-_Sentence = Annotated[str, msgspec.Meta(max_length=4_096, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
-"""What ends up in the journal and on a terminal."""
+_Sentence = Annotated[str, msgspec.Meta(max_length=4_096, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]
+"""What ends up in the journal and on a terminal: nothing that moves a cursor."""
 _Kind = Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[a-z][a-z_-]*\Z")]
-_Key = Annotated[str, msgspec.Meta(max_length=64)]
-_Value = Annotated[str, msgspec.Meta(max_length=4_096)] | bool | int | float
+_Key = Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[a-z][a-z0-9_]*\Z")]
+_Value = _Sentence | bool | int | float
 
 
 class Begin(msgspec.Struct, frozen=True, kw_only=True, tag="begin"):

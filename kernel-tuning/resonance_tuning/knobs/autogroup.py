@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -103,7 +104,11 @@ class Autogroup(FileKnob):
     def _member(self, target: Target) -> Task:
         """Return the leader of a session, or anybody in it."""
         session = int(target.name)
+        with suppress(TargetVanishedError):
+            leader = process(self.host, target)
+            if leader.session == session:
+                return leader
         members = {task.number: task for task in running(self.host) if task.session == session}
         if not members:
             raise TargetVanishedError(str(target), "nobody is in its session any more")
-        return members.get(session) or members[min(members)]
+        return members[min(members)]

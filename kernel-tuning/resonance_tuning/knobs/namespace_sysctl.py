@@ -178,11 +178,23 @@ class TcpCongestionControl(NamespaceSysctl):
             raise KnobUnavailableError(self.name, self._restricted(value)) from error
 
     def restore(self, target: Target, prior: State) -> None:
-        """Write the prior default, then the allowed list."""
+        """Write the prior default, then the allowed list if ours is all that was added to it."""
+        ours = super().read(target).value
         self.write(target, prior.value)
         allowed = prior.coupled.get(self.allowed_file)
-        if allowed is not None and allowed != self._allowed(target):
+        if allowed is not None and self._has_only_ours(target, prior, ours):
             self._inside(target, lambda: self.host.write(self._allowed_path, allowed))
+
+    def _has_only_ours(self, target: Target, prior: State, ours: str) -> bool:
+        """Tell whether the allowed list has grown by the kernel's own hand, and by nobody's else.
+
+        A recovery that was cut short had put the default back already; then it is the one more.
+        """
+        before = set(prior.coupled[self.allowed_file].split())
+        now = set(self._allowed(target).split())
+        added = now - before
+        is_known = added == {ours} or (ours == prior.value and len(added) == 1)
+        return is_known and before <= now
 
     def commands(self, target: Target, prior: State) -> tuple[str, ...]:
         """Return the sysctls that put the default and the allowed list back."""

@@ -124,7 +124,7 @@ class Realtime(ThreadKnob):
 
     def contradiction(self, target: Target, value: str) -> str:
         """Return what its first thread is instead: who names a process to chrt(1) means that."""
-        first = self.living(target)[0].schedule
+        first = self.first(target).schedule
         if first.policy == ROUND_ROBIN and first.priority == int(value):
             return ""
         return f"its first thread is {first.scheduling_class}"

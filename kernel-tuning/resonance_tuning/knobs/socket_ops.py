@@ -224,6 +224,7 @@ class NotsentLowat(SocketOptionKnob):
         "Bytes a new connection of the cgroup may have written and not yet sent before it is no "
         "longer writable: what an application sends late is not old already."
     )
+    evidence: ClassVar[Literal["runqueue", "srtt", "none"]] = "none"
     option_key: ClassVar[str] = "bytes"
 
     def parse_option(self, value: object) -> str:

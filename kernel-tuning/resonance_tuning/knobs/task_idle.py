@@ -80,7 +80,7 @@ class TaskIdle(ThreadKnob):
     def contradiction(self, target: Target, value: str) -> str:
         """Return what its first thread is instead: who names a process to chrt(1) means that."""
         del value
-        first = self.living(target)[0].schedule
+        first = self.first(target).schedule
         return "" if first.policy == IDLE else f"its first thread is {first.scheduling_class}"
 
     def _make_idle(self, thread: Thread) -> bool:

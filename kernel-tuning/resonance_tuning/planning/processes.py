@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -10,7 +11,7 @@ from typing import Final
 
 from resonance_tuning.host import Host
 
-__all__ = ["Process", "ProcessTable"]
+__all__ = ["Process", "ProcessTable", "are_hidden"]
 
 _KERNEL_THREAD: Final = 0x00200000  # PF_KTHREAD, include/linux/sched.h
 _HIERARCHIES: Final = frozenset({"", "cpu", "cpuset", "name=systemd"})
@@ -38,6 +39,25 @@ class Process:
     def is_called(self, names: frozenset[str]) -> bool:
         """Tell whether one of these names is its own or its command's."""
         return self.name in names or self.command in names
+
+
+def are_hidden(host: Host) -> bool:
+    """Tell whether others' processes are shown to those only who may trace them.
+
+    ``hidepid=`` of proc(5): it spares a group, root's unless ``gid=`` names another, and at its
+    strictest spares nobody.
+    """
+    hides, spared = "off", 0
+    for line in host.read(host.path("/proc/self/mountinfo")).splitlines():
+        place, _, what = line.partition(" - ")
+        kind, _, text = what.split(" ", 2)
+        if kind == "proc" and place.split(" ")[4] == "/proc":
+            pairs = (option.partition("=") for option in text.split(","))
+            options = {key: value for key, _, value in pairs}
+            hides, spared = options.get("hidepid", "off"), int(options.get("gid", "0"))
+    if hides in {"off", "0"}:
+        return False
+    return hides in {"ptraceable", "4"} or spared not in {os.getegid(), *os.getgroups()}
 
 
 class ProcessTable:

@@ -16,8 +16,10 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from resonance_tuning import capabilities
 from resonance_tuning.host import Host
 from resonance_tuning.planning.matching import Inventory, is_within
+from resonance_tuning.planning.processes import are_hidden
 from resonance_tuning.records import Target
 
 __all__ = ["Protection", "container_reason", "throttling"]
@@ -43,6 +45,10 @@ _RUNTIME_GROUPS: Final = (
     "crio-*",
     "cri-containerd-*",
     "libpod*",
+)
+_HIDDEN: Final = (
+    "/proc hides the processes of others (hidepid), so who must not be tuned cannot be told: give "
+    "the service CAP_SYS_PTRACE"
 )
 _INITIAL: Final = {"pid": "pid:[4026531836]", "cgroup": "cgroup:[4026531835]"}
 """The host's own namespaces: PROC_*_INIT_INO, include/linux/proc_ns.h."""
@@ -142,7 +148,12 @@ def container_reason(host: Host) -> str:
     for mount in mounts or [mount for mount in host.cgroup_mounts if mount.version == 2]:
         if os.statvfs(mount.directory).f_flag & os.ST_RDONLY:
             return f"{mount.directory} is mounted read-only, as in a container"
-    return ""
+    return _HIDDEN if are_hidden(host) and not _may_trace(host) else ""
+
+
+def _may_trace(host: Host) -> bool:
+    status = host.path("/proc/self/status")
+    return "CAP_SYS_PTRACE" in capabilities.current(status).get("CapEff", frozenset())
 
 
 def throttling(host: Host, cgroup: str) -> str:

@@ -28,6 +28,7 @@ from resonance_tuning.surfaces.threads import (
     Task,
     Thread,
     family,
+    first_thread,
     process,
     threads,
 )
@@ -91,6 +92,8 @@ class ThreadKnob(Knob):
         self.scheduler = scheduler or Scheduler()
         # A number out of another tree would be somebody else's on this machine.
         self._is_elsewhere = scheduler is None and host.root != Path("/")
+        # As it began: in shadow mode what is dropped since would not be in the real one.
+        self._held = frozenset[str]() if self._is_elsewhere else _held(host)
 
     @abstractmethod
     def turns(self, schedule: Schedule) -> bool:
@@ -114,8 +117,7 @@ class ThreadKnob(Knob):
             return error.reason
         if task.is_kernel_thread:
             return "it is a thread of the kernel"
-        held = capabilities.current(self.host.path("/proc/self/status")).get("CapEff", frozenset())
-        if "CAP_SYS_NICE" not in held:
+        if "CAP_SYS_NICE" not in self._held:
             return "without CAP_SYS_NICE the kernel would refuse to take it back"
         found = threads(self.host, self.scheduler, task.number)
         if any(self.turns(thread.schedule) for thread in found):
@@ -138,7 +140,14 @@ class ThreadKnob(Knob):
                 coupled[f"{_LEFT}{thread.task.key}"] = thread.schedule.scheduling_class
         for child in family(self.host, task).values():
             coupled[f"{_CHILD}{child.key}"] = ""
-        return State(self.value_of([each.schedule for each in self.only(found)]), coupled)
+        return State(self.value_of(self._turned_of(found)), coupled)
+
+    def look(self, target: Target) -> str:
+        """Return the value; of a process that is turned its first thread tells it alone."""
+        value = self.value_of(self._turned_of([self.first(target)]))
+        if value in {"", "0"}:  # another one may tell otherwise
+            return self.value_of(self._turned_of(self.living(target)))
+        return value
 
     def unsettled(self, target: Target, prior: State, found: State) -> str:
         """Return which threads are not as they were; those that came or went are no debt."""
@@ -173,6 +182,13 @@ class ThreadKnob(Knob):
         """Return the threads that are turned."""
         return [thread for thread in found if self.turns(thread.schedule)]
 
+    def _turned_of(self, found: list[Thread]) -> list[Schedule]:
+        return [thread.schedule for thread in self.only(found)]
+
+    def first(self, target: Target) -> Thread:
+        """Return the first living thread of a process; raises `TargetVanishedError`."""
+        return first_thread(self.host, self.scheduler, int(target.name)) or self.living(target)[0]
+
     def living(self, target: Target) -> list[Thread]:
         """Return the threads of a process, one at least; raises `TargetVanishedError`."""
         found = threads(self.host, self.scheduler, process(self.host, target).number)
@@ -204,6 +220,11 @@ class ThreadKnob(Knob):
     @abstractmethod
     def shell_for_all(self, pid: int, part: str) -> str:
         """Return the command that puts back all threads of a process."""
+
+
+def _held(host: Host) -> frozenset[str]:
+    """Return what this process may do now."""
+    return capabilities.current(host.path("/proc/self/status")).get("CapEff", frozenset())
 
 
 def _is_of(pid: int, old: set[int], relatives: dict[int, Task]) -> bool:

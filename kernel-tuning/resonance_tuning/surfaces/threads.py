@@ -27,6 +27,7 @@ __all__ = [
     "Task",
     "Thread",
     "family",
+    "first_thread",
     "process",
     "running",
     "threads",
@@ -200,6 +201,15 @@ def threads(host: Host, scheduler: Scheduler, pid: int) -> list[Thread]:
     return sorted(found, key=lambda thread: (thread.tid != pid, thread.tid))
 
 
+def first_thread(host: Host, scheduler: Scheduler, pid: int) -> Thread | None:
+    """Return the thread a process began with, unless that one has ended."""
+    task = _read(host, host.path(f"/proc/{pid}/task/{pid}"))
+    try:
+        return Thread(task, scheduler.read(pid)) if task and not task.has_ended else None
+    except ProcessLookupError:
+        return None
+
+
 def family(host: Host, of: Task) -> dict[int, Task]:
     """Return by pid the processes that came out of one, itself left out.
 
@@ -229,7 +239,10 @@ def running(host: Host) -> Iterator[Task]:
     """Yield the processes there are."""
     for entry in os.scandir(host.path("/proc")):
         if entry.name.isdecimal():
-            task = _read(host, Path(entry.path))
+            try:
+                task = _read(host, Path(entry.path))
+            except PermissionError:
+                continue  # it is hidden from us (proc(5), hidepid)
             if task and not task.has_ended:
                 yield task
 

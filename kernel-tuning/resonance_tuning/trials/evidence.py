@@ -123,6 +123,8 @@ class Verdict:
         made things worse.
     reason : str
         For people, one line.
+    cgroup : str
+        Whose wait it was; a change on one cgroup is judged by what another waits.
     ratio, low, high : float
         Of the p99, with the change over without it, and its 95 % interval. NaN where not known,
         as the p99.
@@ -130,6 +132,7 @@ class Verdict:
 
     word: Word
     reason: str
+    cgroup: str = ""
     ratio: float = np.nan
     low: float = np.nan
     high: float = np.nan

@@ -26,6 +26,8 @@ Mode = Literal["shadow", "adaptive", "active"]
 
 _ADAPTIVE_RUNG: Final = 2
 """The highest that is taken without the operator having asked for all of a profile."""
+_RESERVING_RUNG: Final = 3
+"""From here on CPUs, and what runs on them, are set apart whether they are used or not."""
 _CPU_LISTS: Final = frozenset({"cpuset", "unit_allowed_cpus"})
 _CONGESTION: Final = frozenset({"congestion_control", "route_congestion", "tcp_congestion_control"})
 
@@ -72,6 +74,15 @@ class Ladder:
             if able:
                 self.refusals[tuple(able)] = self._refuses(able[0], view)
         return None
+
+    def is_reserving(self, step: Step) -> bool:
+        """Whether a step takes something from others even while nobody needs it.
+
+        A weight, an idle class or a congestion control does not: without contention it is as if
+        it were not there. CPUs that were set apart are missed by others all the time.
+        """
+        traits = self._kinds[step.knob]
+        return traits.evidence == "runqueue" and traits.rung >= _RESERVING_RUNG
 
     def _knobs(self, kind: Kind) -> dict[str, list[Setting]]:
         knobs: dict[str, list[Setting]] = {}

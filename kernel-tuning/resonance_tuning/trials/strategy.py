@@ -7,7 +7,10 @@ it went. One knob at a time, in the order of the ladder, and each on probation::
     watching ── objective missed, windows in a row ──▶ apply ─▶ during ─▶ undo ─▶ after
         ▲                                                                           │
         ├──── no gain, or harm: rest, longer each time ◀────────────────────────────┤
-        └──── slack, or batch work starves: undo ◀──── kept ◀──── gain: apply ──────┘
+        └──── batch work starves, or slack: undo ◀──── kept ◀──── gain: apply ──────┘
+
+A change that works makes the slack it is seen by; so slack takes back only what reserves, the
+CPUs that were set apart. What costs nobody anything while it is not needed stays.
 
 In shadow it says what it would do. Pure: the same samples, the same actions.
 """
@@ -156,18 +159,28 @@ class Strategy:
             self._limits.rest(now_seconds, trial.step.settings, self._guard.dwell_seconds)
         self._begin_anew()
 
-    def lost(self, now_seconds: float, settings: Sequence[Setting], reason: str) -> list[Action]:
-        """Learn that these are no longer in force: somebody changed them, or they are gone."""
+    def lost(
+        self, now_seconds: float, settings: Sequence[Setting], reason: str, *, word: Word = "undone"
+    ) -> list[Action]:
+        """Learn that these are no longer in force: somebody changed them, or they are gone.
+
+        With the word ``harm`` they were taken back for what they did, which is a verdict.
+        """
         self._limits.rest(now_seconds, settings, self._guard.cool_down_seconds)
+        told = self._drop_lost(settings, Verdict(word, reason)) if self._kept else []
+        trial = self._trial
+        if trial is None or set(settings).isdisjoint(trial.step.settings):
+            return told
+        trial.spoilt, trial.spoilt_word = reason, word
+        trial.lost = (*trial.lost, *settings)
+        return told if self._is_waiting else [*told, *self._spoil(now_seconds, trial)]
+
+    def _drop_lost(self, settings: Sequence[Setting], verdict: Verdict) -> list[Action]:
+        gone = tuple(each for kept in self._kept for each in kept.step.settings if each in settings)
         for kept in self._kept:
             kept.step = kept.step.without(settings)
         self._kept = [kept for kept in self._kept if kept.step.settings]
-        trial = self._trial
-        if trial is None or set(settings).isdisjoint(trial.step.settings):
-            return []
-        trial.spoilt = reason
-        trial.lost = (*trial.lost, *settings)
-        return [] if self._is_waiting else self._spoil(now_seconds, trial)
+        return [Judged(gone, verdict)] if gone and verdict.word == "harm" else []
 
     def replan(self, plan: Plan) -> None:
         """Choose from another plan from now on; what is in force stays."""
@@ -185,8 +198,8 @@ class Strategy:
             band.observe(view.loads[kind].get(focus))
             if band.breaches >= self._guard.enter_windows:
                 told += self._climb(now_seconds, kind, focus, view)
-            elif self._is_slack(now_seconds, kind):
-                told += self._leave(now_seconds, self._newest(kind))
+            elif slack := self._slack(now_seconds, kind):
+                told += self._leave(now_seconds, slack)
             if self._is_waiting:
                 break
         return told
@@ -258,7 +271,7 @@ class Strategy:
         """End a trial that can tell nothing any more; take back what of it is in force."""
         left = trial.step.without(trial.lost).settings
         is_applied = trial.stage in {"applying", "during", "reapplying"}
-        ended = self._end(now_seconds, trial, Verdict("undone", trial.spoilt))
+        ended = self._end(now_seconds, trial, Verdict(trial.spoilt_word, trial.spoilt))
         if left and is_applied:
             ended.append(self._do(now_seconds, Undo(left, trial.spoilt)))
         return ended
@@ -268,17 +281,22 @@ class Strategy:
     def _newest(self, kind: Kind) -> _Kept | None:
         return next((kept for kept in reversed(self._kept) if kept.step.kind == kind), None)
 
-    def _is_slack(self, now_seconds: float, kind: Kind) -> bool:
-        kept = self._newest(kind)
+    def _slack(self, now_seconds: float, kind: Kind) -> _Kept | None:
+        """Return the newest step that reserves what was not needed for long enough."""
+        reserving = (
+            kept
+            for kept in reversed(self._kept)
+            if kept.step.kind == kind and self._ladder.is_reserving(kept.step)
+        )
+        kept = next(reserving, None)
         if kept is None or now_seconds - kept.since_seconds < self._guard.dwell_seconds:
-            return False
+            return None
         # What was needed again soon after it went is given more time each time.
         patience = 2 ** min(self._relapses.get(kept.step.knob, 0), _MOST_DOUBLINGS)
         is_long = self._bands[kind].quiet >= patience * self._guard.leave_windows
-        return is_long and self._limits.is_time(now_seconds)
+        return kept if is_long and self._limits.is_time(now_seconds) else None
 
-    def _leave(self, now_seconds: float, kept: _Kept | None) -> list[Action]:
-        assert kept
+    def _leave(self, now_seconds: float, kept: _Kept) -> list[Action]:
         knob = kept.step.knob
         self._relapses[knob] = self._relapses.get(knob, 0) + 1
         self._limits.rest(now_seconds, kept.step.settings, self._guard.dwell_seconds, doubles=False)

@@ -4,7 +4,16 @@
 BBR gains where a queue or random loss stands between far ends. Where the round trip is short
 there is nothing to gain. Where the bottleneck's buffer is shallow and shared it takes the room
 of its neighbours (82 to 88 % of a 32 kB buffer against one CUBIC flow), and what one host sees
-of that is segments sent again. Pure, as `evidence`.
+of that is segments sent again though no queue stands: a deep buffer loses some as well, when it
+overflows at a connection's start. Pure, as `evidence`.
+
+Connections that share a queue cannot be compared with one another: each sees what all of them
+do. So it is tried on all new ones for a time, and compared with the time before and after.
+
+References
+----------
+Spang et al., "Unbiased experiments in congested networks", IMC 2021,
+doi:10.1145/3487552.3487851: what a share of the traffic shows, and switching back and forth.
 """
 
 from __future__ import annotations
@@ -72,8 +81,12 @@ def load(now: Transport, shortest_seconds: float, guard: Guard) -> float:
     """
     if guard.slo_srtt_p99_seconds is not None:
         return now.p99_seconds / guard.slo_srtt_p99_seconds
-    queueing = now.median_seconds / max(shortest_seconds, 1e-9) / _QUEUEING_RATIO
-    return max(queueing, now.retransmit_ratio / _LOSS_RATIO)
+    return max(_queueing(now, shortest_seconds), now.retransmit_ratio / _LOSS_RATIO)
+
+
+def _queueing(now: Transport, shortest_seconds: float) -> float:
+    """Return how far the queue is from one that stands in between; above 1 it does."""
+    return now.median_seconds / max(shortest_seconds, 1e-9) / _QUEUEING_RATIO
 
 
 def why_not(now: Transport, shortest_seconds: float, guard: Guard) -> str:
@@ -83,9 +96,10 @@ def why_not(now: Transport, shortest_seconds: float, guard: Guard) -> str:
             f"the shortest round trip is {shortest_seconds * 1e3:.2g} ms; "
             f"below {guard.min_rtt_seconds * 1e3:.2g} ms there is nothing to gain"
         )
-    if now.retransmit_ratio > guard.max_retransmit_ratio:
+    is_queueing = _queueing(now, shortest_seconds) > 1.0
+    if now.retransmit_ratio > guard.max_retransmit_ratio and not is_queueing:
         return (
-            f"{now.retransmit_ratio:.1%} of segments are sent again: "
+            f"{now.retransmit_ratio:.1%} of segments are sent again and no queue stands: "
             "the bottleneck looks shallow and shared"
         )
     return ""

@@ -22,6 +22,7 @@ from resonance_tuning.trials.evidence import (
     Reading,
     Verdict,
     Window,
+    Word,
     compare,
     quantile_ns,
 )
@@ -138,6 +139,8 @@ class Trial:
     stage : Stage
     spoilt : str
         Why it must end without a judgement, once it can.
+    spoilt_word : str
+        What that counts as.
     lost : tuple of Setting
         What of the step is no longer in force because of that.
     verdict : Verdict or None
@@ -151,6 +154,7 @@ class Trial:
         self.focus = focus
         self.stage: Stage = "applying"
         self.spoilt = ""
+        self.spoilt_word: Word = "undone"
         self.lost: tuple[Setting, ...] = ()
         self.verdict: Verdict | None = None
         self._before, self._guard, self._upper_ns = before, guard, upper_ns
@@ -207,18 +211,18 @@ class Trial:
         """Judge by the three windows: the focus must gain, and nobody else be harmed."""
         after = self._gathering.windows()
         if self.focus not in self._during or self.focus not in after:
-            return Verdict("no-signal", f"{self.focus} went away")
+            return Verdict("no-signal", f"{self.focus} went away", self.focus)
         verdict = self._compare(self.focus, after)
         if not verdict.is_kept:
             return verdict
         for name in sorted(self._before.keys() & self._during.keys() & after.keys()):
             other = self._compare(name, after)
             if other.word == "harm":
-                return replace(verdict, word="harm", reason=f"{name}: {other.reason}")
+                return replace(other, reason=f"{name}: {other.reason}")
         return verdict
 
     def _compare(self, name: str, after: Windows) -> Verdict:
-        return compare(
+        verdict = compare(
             self._before[name],
             self._during[name],
             after[name],
@@ -226,6 +230,7 @@ class Trial:
             kind=self.step.kind,
             min_gain_ratio=self._guard.min_gain_ratio,
         )
+        return replace(verdict, cgroup=name)
 
     def cut_short(self, reason: str) -> Verdict:
         """Return the verdict on harm that was not watched to its end."""
@@ -233,6 +238,7 @@ class Trial:
         verdict = Verdict(
             "harm",
             reason,
+            self.focus,
             p99_before_seconds=p99_seconds(before, kind, self._upper_ns),
             events_before=before.events(kind),
         )

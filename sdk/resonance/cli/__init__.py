@@ -17,11 +17,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Sequence
-
-from resonance.cli import hints, runqlat, top
-from resonance.cli.connection import CommandError
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 
 __all__ = ["main"]
 
@@ -35,7 +34,12 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    arguments = _parser().parse_args(argv)
+    with _ended_by_interrupt():
+        # Here, as it takes a while: Ctrl-C meanwhile is to end us without a word.
+        from resonance.cli.connection import CommandError
+
+        parser = _parser()
+    arguments = parser.parse_args(argv)
     if sys.stdout is None:  # closed by who started us
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for as long as we run
     try:
@@ -56,6 +60,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+@contextmanager
+def _ended_by_interrupt() -> Generator[None]:
+    """Let Ctrl-C end the process at once, unless who started us has it ignored."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _Version(argparse.Action):
+    """Looks the release up only when asked."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib import metadata
+
+        print(metadata.version("resonance-runtime"))
+        parser.exit()
+
+
 def _silence_stdout() -> None:
     """Keep the interpreter from complaining at exit that its reader has gone."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -64,12 +92,15 @@ def _silence_stdout() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from resonance.cli import hints, runqlat, top
+
     parser = argparse.ArgumentParser(
         prog="resonance",
         description="See how long this node's tasks and sockets wait, per cgroup.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the release and exit")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     top.add_parser(subparsers)
     runqlat.add_parser(subparsers)

@@ -46,6 +46,9 @@ class Reading:
     rows: tuple[Row, ...]
 
 
+_STILL_SECONDS = 2.5
+"""Counts that stay the same for so long are those of a cgroup that does nothing."""
+
 SORTS: dict[str, Callable[[Row], float | None]] = {
     "pressure": lambda row: row.pressure,
     "switches": lambda row: row.switches_per_second,
@@ -62,6 +65,7 @@ class Tracker:
     def __init__(self, sort: str = "pressure") -> None:
         self._key = SORTS[sort]
         self._before: State | None = None
+        self._rates: dict[tuple[int, int], tuple[float | None, float | None]] = {}
         self._history: dict[tuple[int, int], deque[float]] = {}
 
     def add(self, state: State) -> Reading:
@@ -69,12 +73,11 @@ class Tracker:
         before = self._before
         is_restarted = before is not None and before.instance != state.instance
         if before is None or is_restarted:
-            before, self._history = State(), {}
-        past = {_owner(each): each for each in before.cgroups}
-        elapsed_seconds = (state.monotonic_ns - before.monotonic_ns) / 1e9
+            self._before = before = State(instance=state.instance)
+            self._rates, self._history = {}, {}
+        self._count(before, state)
         self._remember(state)
-        rows = [self._row(each, past.get(_owner(each)), elapsed_seconds) for each in state.cgroups]
-        self._before = state
+        rows = [self._row(each) for each in state.cgroups]
         return Reading(
             unix_seconds=state.unix_seconds,
             age_seconds=state.age_seconds,
@@ -86,6 +89,22 @@ class Tracker:
             rows=tuple(sorted(rows, key=self._rank)),
         )
 
+    def _count(self, before: State, state: State) -> None:
+        """Compute rates against the state that had other counts, or keep those there are.
+
+        The daemon counts anew once a second and answers more often: an answer with the old
+        counts says nothing of how many there were meanwhile.
+        """
+        elapsed_seconds = (state.monotonic_ns - before.monotonic_ns) / 1e9
+        if _counts(state) == _counts(before) and elapsed_seconds < _STILL_SECONDS:
+            return
+        past = _counts(before)
+        self._rates = {
+            owner: _rates(counts, past.get(owner), elapsed_seconds)
+            for owner, counts in _counts(state).items()
+        }
+        self._before = state
+
     def _remember(self, state: State) -> None:
         self._history = {
             _owner(each): self._history.get(_owner(each), deque(maxlen=HISTORY))
@@ -95,23 +114,18 @@ class Tracker:
             known = each.pressure if each.HasField("pressure") else math.nan
             self._history[_owner(each)].append(known)
 
-    def _row(self, now: CgroupState, before: CgroupState | None, elapsed_seconds: float) -> Row:
-        def rate(count: int, count_before: int) -> float | None:
-            if before is None or elapsed_seconds <= 0:
-                return None
-            return (count - count_before) / elapsed_seconds
-
-        past = before or CgroupState()
+    def _row(self, now: CgroupState) -> Row:
+        switches_per_second, retransmits_per_second = self._rates.get(_owner(now), (None, None))
         return Row(
             cgroup=now.cgroup,
             pressure=now.pressure if now.HasField("pressure") else None,
             history=tuple(self._history[_owner(now)]),
-            switches_per_second=rate(now.runqueue.count, past.runqueue.count),
+            switches_per_second=switches_per_second,
             runqueue_p50_seconds=_p50(now.runqueue),
             runqueue_p99_seconds=_p99(now.runqueue),
             srtt_p50_seconds=_p50(now.srtt),
             srtt_p99_seconds=_p99(now.srtt),
-            retransmits_per_second=rate(now.retransmits, past.retransmits),
+            retransmits_per_second=retransmits_per_second,
         )
 
     def _rank(self, row: Row) -> tuple[float, str]:
@@ -121,6 +135,19 @@ class Tracker:
 
 def _owner(state: CgroupState) -> tuple[int, int]:
     return state.slot, state.slot_generation
+
+
+def _counts(state: State) -> dict[tuple[int, int], tuple[int, int]]:
+    return {_owner(each): (each.runqueue.count, each.retransmits) for each in state.cgroups}
+
+
+def _rates(
+    now: tuple[int, int], before: tuple[int, int] | None, elapsed_seconds: float
+) -> tuple[float | None, float | None]:
+    if before is None or elapsed_seconds <= 0:
+        return None, None
+    switches, retransmits = (count - past for count, past in zip(now, before, strict=True))
+    return switches / elapsed_seconds, retransmits / elapsed_seconds
 
 
 def _p50(latency: Latency) -> float | None:

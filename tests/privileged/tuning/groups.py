@@ -86,6 +86,10 @@ class Groups:
             "batch.processes": [HOG],
         }
 
+    def directories(self, group: Target) -> tuple[Path, ...]:
+        """Return a group's directories, to enter it by: probes and sockets ask different ones."""
+        return tuple(root / group.name[1:] for root in self.roots)
+
     def file(self, group: Target, name: str) -> Path:
         """Return a file of a group in the cpu hierarchy."""
         return self.cpu / group.name[1:] / name

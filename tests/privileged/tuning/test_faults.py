@@ -290,6 +290,27 @@ def test_a_running_process_keeps_its_changes_and_is_named(
     assert groups.snapshot() == before
 
 
+def test_as_told_no_module_is_taken_from_where_root_stands_or_from_the_environment(
+    directory: Path, public_directory: Path
+) -> None:
+    helped = subprocess.run(
+        [sys.executable, "-I", "-m", "resonance_tuning", "--help"],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert "  python3 -I -m resonance_tuning\n" in helped.stdout
+    for name in ("argparse", "contextlib", "json", "resonance_tuning", "usercustomize"):
+        (public_directory / f"{name}.py").write_text("raise SystemExit(66)\n")
+    ended = subprocess.run(
+        [sys.executable, "-I", "-m", "resonance_tuning", "--journal-directory", directory],
+        cwd=public_directory,
+        env={"PYTHONPATH": str(public_directory), "PYTHONSTARTUP": "x", "PYTHONHOME": "/nowhere"},
+        check=False,
+    )
+    assert ended.returncode == 0
+
+
 def test_without_root_nothing_is_tried(directory: Path, public_directory: Path) -> None:
     shutil.copytree(PACKAGE_ROOT, public_directory / "package")  # ours may be its owner's alone
     command = ["setpriv", "--reuid=65534", "--clear-groups", sys.executable, "-S", "-m"]

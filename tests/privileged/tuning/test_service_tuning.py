@@ -116,6 +116,34 @@ def test_when_one_of_the_three_is_killed_the_others_put_all_back(
     assert groups.values() == before
 
 
+@pytest.mark.parametrize("role", ["daemon", "actuator"])
+def test_one_that_is_stopped_does_not_keep_the_service_from_putting_all_back(
+    role: Role, start: Callable[..., Running], place: Place, groups: Groups
+) -> None:
+    before = groups.values()
+    service = start()
+    assert groups.values() != before
+    os.kill(service.pid(role), signal.SIGSTOP)
+    service.process.send_signal(signal.SIGTERM)
+    assert service.wait() == 0, service.errors
+    assert groups.values() == before
+    assert place.left_behind() == []
+
+
+def test_a_keeper_that_is_stopped_does_not_keep_the_others_from_putting_all_back(
+    start: Callable[..., Running], groups: Groups
+) -> None:
+    before = groups.values()
+    service = start()
+    assert groups.values() != before
+    os.kill(service.pid("keeper"), signal.SIGSTOP)
+    os.kill(service.daemon, signal.SIGTERM)
+    assert _eventually(lambda: groups.values() == before)
+    os.kill(service.pid("keeper"), signal.SIGCONT)
+    assert service.wait() == 1, service.errors
+    assert groups.values() == before
+
+
 @pytest.mark.parametrize("killed", SOME, ids="-".join)
 def test_whoever_is_killed_after_a_rollback_all_is_as_before(
     killed: tuple[Role, ...], start: Callable[..., Running], place: Place, groups: Groups

@@ -361,6 +361,18 @@ def test_a_journal_that_was_removed_under_us_takes_nothing_more(directory: Path)
             journal.begin("balanced", "")
 
 
+@pytest.mark.parametrize("has_successor", [False, True])
+def test_a_journal_whose_directory_was_moved_away_takes_nothing_more(
+    directory: Path, tmp_path: Path, has_successor: bool
+) -> None:
+    with Journal(directory, BOOT) as journal:
+        directory.rename(tmp_path / "elsewhere")
+        if has_successor:
+            directory.symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(JournalError, match="while in use"):
+            journal.begin("p", "r")
+
+
 def test_a_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="No such file or directory"):
         Journal(tmp_path / "missing" / "journal", BOOT).__enter__()

@@ -41,9 +41,17 @@ def test_what_a_dead_service_left_is_found_and_what_a_hand_did_is_not(
         note_owner(journal, at_end="keep")
         _turn(journal, "/hand")
         _as(102, monkeypatch)
-        note_owner(journal, at_end="restore")
-        _turn(journal, "/living")
         assert steps_left_by_services(journal) == {ours}
+
+
+def test_what_a_dead_one_of_our_own_number_left_is_found_too(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with journal:
+        _as(100, monkeypatch)
+        note_owner(journal, at_end="restore")
+        step = _turn(journal, "/service")
+        assert steps_left_by_services(journal) == {step}
 
 
 def test_the_number_of_a_process_may_come_again(
@@ -72,6 +80,20 @@ def test_a_clock_that_was_set_back_hides_nothing(
         _turn(journal, "/hand")
         _as(101, monkeypatch)
         assert steps_left_by_services(journal) == set()
+
+
+def test_a_clock_that_was_set_back_does_not_give_a_services_change_to_a_hand(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = iter(range(2_000, 1_000, -1))
+    monkeypatch.setattr("time.time", lambda: float(next(moments)))
+    with journal:
+        _as(100, monkeypatch)
+        note_owner(journal, at_end="restore")
+        service = _turn(journal, "/service")
+        note_owner(journal, at_end="keep")  # another of that number
+        _turn(journal, "/hand")
+        assert steps_left_by_services(journal) == {service}
 
 
 def test_a_change_without_a_note_is_put_back(

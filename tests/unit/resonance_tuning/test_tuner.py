@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import pytest
 
-from fakes.knobs import BOOT_ID, FakeHost, setting
+from fakes.knobs import BOOT_ID, FakeHost, FakeWeight, setting
 from resonance_tuning import journal_file
 from resonance_tuning.errors import (
     JournalError,
@@ -22,7 +24,7 @@ from resonance_tuning.errors import (
     TargetVanishedError,
 )
 from resonance_tuning.journal import Journal, read
-from resonance_tuning.records import HOST, Receipt, Setting, State, Target
+from resonance_tuning.records import HOST, Change, Receipt, Setting, State, Target, TargetKind
 from resonance_tuning.tuner import Tuner
 
 WHY = "asked for"
@@ -84,7 +86,22 @@ def test_a_change_is_made_and_told(fake: FakeHost, tuner: Tuner, said: list[str]
     (receipt,) = apply(tuner, setting("fake_weight", group, "1000"))
     assert (receipt.step, receipt.outcome, receipt.found) == (1, "applied", "1000")
     assert fake.snapshot()["web/weight"] == b"1000\n"
-    assert said == ["fake_weight of cgroup /web: '700' -> '1000': to be quick"]
+    (line,) = said
+    event, *fields = shlex.split(line)
+    assert event == "kernel_write"
+    assert dict(field.split("=") for field in fields) == {
+        "knob": "fake_weight",
+        "target": "cgroup /web",
+        "old": "700",
+        "new": "1000",
+        "reason": "to be quick",
+    }
+
+
+def test_what_is_told_moves_no_cursor(fake: FakeHost, tuner: Tuner, said: list[str]) -> None:
+    group = fake.make_group("/we\x9b2Jb\n", "700")
+    apply(tuner, setting("fake_weight", group, "1000"))
+    assert all(line.isprintable() for line in said)
 
 
 def test_the_journal_knows_before_the_kernel_does(fake: FakeHost, tuner: Tuner) -> None:
@@ -175,6 +192,25 @@ def test_a_target_made_anew_since_the_preview_is_not_touched(fake: FakeHost, tun
     assert fake.snapshot()["web/weight"] == b"800\n"
 
 
+def test_a_target_made_anew_while_the_intent_is_written_is_not_touched(
+    fake: FakeHost, tuner: Tuner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = fake.make_group("/web", "700")
+    change = tuner.preview(setting("fake_weight", group, "1000"), "")
+    intent = tuner.journal.intent
+
+    def intend(change: Change, persistence: Literal["process", "boot"]) -> int:
+        step = intent(change, persistence)
+        fake.make_anew(group, "55")
+        return step
+
+    monkeypatch.setattr(tuner.journal, "intent", intend)
+    with pytest.raises(TargetVanishedError, match="another stands in its place"):
+        tuner.apply("balanced", [change], WHY)
+    assert fake.snapshot()["web/weight"] == b"55\n"
+    assert tuner.live() == []
+
+
 def test_a_value_that_reads_otherwise_fails_and_is_taken_back(
     fake: FakeHost, tuner: Tuner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,6 +222,38 @@ def test_a_value_that_reads_otherwise_fails_and_is_taken_back(
         tuner.apply("balanced", [change], WHY)
     assert outcomes(list(caught.value.receipts)) == ["restored"]
     assert fake.snapshot()["web/weight"] == b"700\n"
+
+
+class _OfProcess(FakeWeight):
+    """A number of a process that may end."""
+
+    name: ClassVar[str] = "fake_task"
+    scope: ClassVar[TargetKind] = "process"
+
+    def path(self, target: Target) -> Path:
+        return self.host.path(f"/groups/{target.name}/weight")
+
+
+@pytest.mark.parametrize("moment", ["before", "at the write"])
+def test_a_process_that_ends_meanwhile_is_no_reason_to_take_the_others_back(
+    fake: FakeHost, tuner: Tuner, moment: str
+) -> None:
+    knob = fake.knobs["fake_task"] = _OfProcess(fake.host)
+    web, task = fake.make_group("/web"), Target("process", "77")
+    fake.make_group("/77")
+    wanted = setting("fake_task", task, "7"), setting("fake_weight", web, "1000")
+    changes = [tuner.preview(each, "to be quick") for each in wanted]
+
+    def end(_value: str) -> None:
+        fake.remove_group(Target("cgroup", "/77"))
+
+    if moment == "before":
+        end("")
+    else:
+        knob.before_write = end
+    receipts = tuner.apply("balanced", changes, WHY)
+    assert outcomes(receipts) == ["vanished", "applied"]
+    assert [entry.setting for entry in tuner.live()] == [wanted[1]]
 
 
 def test_an_interruption_takes_everything_back(fake: FakeHost, tuner: Tuner) -> None:

@@ -61,6 +61,13 @@ def test_a_mode_that_changes_says_how_far_it_goes(mode: str, how_far: str) -> No
     text = _text(mode, _begun())
     assert f"{mode} mode, {how_far} profile balanced: one knob at a time" in text
     assert "nothing on this host is changed" not in text
+    assert "at the end all of it is put back, unless the profile says otherwise" in text
+
+
+def test_what_is_kept_at_the_end_is_said() -> None:
+    tuning = TuningSettings(mode="active", on_stop="keep")
+    text = "\n".join(announcement(REPORT, READY, NOBODY, tuning, _begun()))
+    assert "at the end it stays, until resonanced rollback" in text
 
 
 def test_a_mode_that_cannot_be_had_is_not_claimed() -> None:

@@ -8,12 +8,22 @@ import pytest
 
 from resonance_bpf.features import Feature
 from resonance_bpf.hierarchy import CgroupHierarchy
+from resonance_tuning.planning.other_tuners import OtherTuner
+from resonance_tuning.settings import TuningSettings
 from resonanced import check
 from resonanced.config import ProbesSettings, Settings
+from resonanced.tunable import Reach, Tunables
 
 ALL = frozenset({"core", "bcc", "bcc-tracefs"})
 CORE = frozenset({"core"})
 BTF = frozenset({"core", "bcc"})
+
+
+NOTHING = Tunables("", (), ())
+
+
+def _tuning(monkeypatch: pytest.MonkeyPatch, tunables: Tunables) -> None:
+    monkeypatch.setattr(check, "survey_knobs", lambda *_: tunables)
 
 
 def _host(monkeypatch: pytest.MonkeyPatch, **is_there: bool) -> None:
@@ -24,6 +34,7 @@ def _host(monkeypatch: pytest.MonkeyPatch, **is_there: bool) -> None:
         for name, needed_by in needed.items()
     ]
     monkeypatch.setattr(check, "survey", lambda _: features)
+    _tuning(monkeypatch, NOTHING)
     monkeypatch.setattr(
         check, "find_hierarchy", lambda: CgroupHierarchy("v2", Path("/sys/fs/cgroup"), 1)
     )
@@ -99,3 +110,74 @@ def test_json_says_the_same_as_text_and_the_status(monkeypatch: pytest.MonkeyPat
     rows = {row["name"]: row for row in document["features"]}
     assert rows["btf"]["is_there"] is False
     assert rows["btf"]["needed_by"] == ["bcc", "core"]
+
+
+WEIGHT = Reach("cpu_weight", "cgroup", 2, is_there=True, reason="")
+UNIT = Reach("unit_cpu_weight", "unit", 2, is_there=False, reason="no systemd here")
+OPT_IN = Reach("realtime", "process", 5, is_there=True, reason="only where it is allowed")
+TUNED = OtherTuner("TuneD", 7, frozenset({"nice"}), "stop it")
+CONTAINER = Tunables("in a container", (), ())
+
+
+def test_it_tells_which_knobs_are_here_which_not_and_who_else_tunes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _host(monkeypatch)
+    _tuning(monkeypatch, Tunables("", (TUNED,), (WEIGHT, UNIT, OPT_IN)))
+    text, status = _report()
+    assert status == 0
+    assert text.partition("tuning: ")[2].splitlines() == [
+        "mode observe, profile balanced",
+        "  2 of 3 knobs can be turned here; left alone:",
+        "    unit_cpu_weight: no systemd here",
+        "    realtime: only where it is allowed",
+        "  TuneD (pid 7) is at work and keeps nice: stop it",
+        "  resonanced plan says what would be turned, on whom, and why",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mode", "status"), [("observe", 0), ("shadow", 0), ("adaptive", 3), ("active", 3)]
+)
+def test_a_mode_that_cannot_be_had_in_a_container_exits_3_with_the_reason(
+    mode: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _host(monkeypatch)
+    _tuning(monkeypatch, CONTAINER)
+    settings = Settings(tuning=TuningSettings(mode=mode))  # type: ignore[arg-type]
+    text, found = check.report(settings, "text")
+    assert found == status
+    assert "in a container" in text
+    assert ("it would be shadow" in text) == (status == 3)
+    tuning = json.loads(check.report(settings, "json")[0])["tuning"]
+    assert tuning["mode"] == ("shadow" if status else mode)
+    assert (tuning["requested_mode"], tuning["reason"]) == (mode, "in a container")
+
+
+def test_a_tier_that_proves_nothing_lowers_the_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    _host(monkeypatch, capabilities=False)
+    settings = Settings(tuning=TuningSettings(mode="active"))
+    assert "no gain can be proven" in check.report(settings, "text")[0]
+
+
+def test_json_has_each_knob_and_who_else_tunes(monkeypatch: pytest.MonkeyPatch) -> None:
+    _host(monkeypatch)
+    _tuning(monkeypatch, Tunables("", (TUNED,), (WEIGHT, UNIT)))
+    tuning = json.loads(check.report(Settings(), "json")[0])["tuning"]
+    assert [(knob["knob"], knob["is_there"]) for knob in tuning["knobs"]] == [
+        ("cpu_weight", True),
+        ("unit_cpu_weight", False),
+    ]
+    assert tuning["others"] == [{"name": "TuneD", "pid": 7, "knobs": ["nice"], "advice": "stop it"}]
+
+
+@pytest.mark.parametrize(("mode", "status"), [("observe", 0), ("active", 3)])
+def test_what_a_profile_requires_is_told_and_lowers_the_mode(
+    mode: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _host(monkeypatch)
+    _tuning(monkeypatch, Tunables("", (), (WEIGHT,), "it needs 4 CPUs"))
+    settings = Settings(tuning=TuningSettings(mode=mode))  # type: ignore[arg-type]
+    text, found = check.report(settings, "text")
+    assert found == status
+    assert text.count("it needs 4 CPUs") == 1

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -123,6 +124,67 @@ def test_flags_reach_the_settings(monkeypatch: pytest.MonkeyPatch, config: Path)
     assert settings.signals.cgroups == ("/a", "/b*")
     assert settings.telemetry.port == 1234
     assert settings.service.runtime_directory == "/run/elsewhere"
+
+
+def test_a_relative_runtime_directory_is_below_where_one_stands(
+    monkeypatch: pytest.MonkeyPatch, config: Path, tmp_path: Path
+) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(check, "report", lambda settings, _: (seen.append(settings) or "", 0))
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["check", "--config", str(config), "--runtime-directory", "here"]) == 0
+    assert seen[0].service.runtime_directory == f"{tmp_path}/here"
+
+
+def test_an_interrupt_is_one_quiet_end(
+    monkeypatch: pytest.MonkeyPatch, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(check, "report", interrupt)
+    assert cli.main(["check", "--config", str(config)]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+EARLY = """\
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+from {package} import main
+sys.argv = ["command", "--version"]
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "package"),
+    [("resonanced.cli", "resonanced.__main__"), ("resonance.cli.top", "resonance.cli")],
+)
+def test_ctrl_c_while_modules_are_read_is_one_quiet_end(module: str, package: str) -> None:
+    program = EARLY.format(module=module, package=package)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
+
+
+@pytest.mark.parametrize(
+    ("module", "package"),
+    [("resonanced.cli", "resonanced.__main__"), ("resonance.cli.top", "resonance.cli")],
+)
+def test_an_interrupt_that_is_ignored_stays_so(module: str, package: str) -> None:
+    program = EARLY.format(module=module, package=package)
+    ended = subprocess.run(
+        ["sh", "-c", 'trap "" INT; exec "$0" -c "$1"', sys.executable, program],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_check_returns_the_status_of_the_report(

@@ -119,6 +119,18 @@ def test_a_wrong_flag_is_called_a_flag(tmp_path: Path) -> None:
     assert str(error).startswith("flag: telemetry.port: ")
 
 
+@pytest.mark.parametrize("group", ["latency_critical", "batch"])
+def test_a_wrong_flag_for_a_group_is_not_blamed_on_the_file(group: str, tmp_path: Path) -> None:
+    error = _refusal(_write(tmp_path, ""), {"tuning": {group: {"cgroups": ["web"]}}})
+    assert str(error).startswith(f"flag: tuning.{group}.cgroups[0]: ")
+
+
+def test_what_a_flag_did_not_set_is_blamed_on_the_file(tmp_path: Path) -> None:
+    path = _write(tmp_path, "[tuning.batch]\ncgroups = ['web']\n")
+    error = _refusal(path, {"tuning": {"latency_critical": {"cgroups": ["/a"]}}})
+    assert str(error).startswith(f"{path}: tuning.batch.cgroups[0]: ")
+
+
 def test_an_unknown_table_is_refused_by_name(tmp_path: Path) -> None:
     assert "`tunning`" in str(_refusal(_write(tmp_path, "[tunning]\nprofile = 'x'\n")))
 

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
+import re
 import socket
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -71,6 +74,24 @@ def test_a_keeper_that_is_silent_does_not_hang_the_daemon(
     daemon.settimeout(0.01)
     with pytest.raises(DaemonError, match="the keeper does not answer"):
         asking.ask(link.Misses())
+
+
+def test_a_keeper_that_waits_for_a_cpu_is_waited_for(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    keeper, daemon = ends
+    answer = msgspec.json.encode(link.Answer(misses={"sched_switch": 7}))
+    late = threading.Timer(2.5, keeper.send, [answer])
+    late.start()
+    assert link.KeeperLink(daemon).ask(link.Misses()).misses == {"sched_switch": 7}
+    late.join()
+
+
+def test_a_silent_keeper_is_told_before_the_watchdog_ends_us() -> None:
+    unit = Path(__file__).parents[3] / "systemd" / "resonanced.service"
+    (watchdog,) = re.findall(r"^WatchdogSec=(\d+)$", unit.read_text(), re.MULTILINE)
+    # It was fed an eighth of its time ago at most (`service`), and no answer takes so long.
+    assert link._TIMEOUT_SECONDS + int(watchdog) / 8 < int(watchdog)
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,13 @@ def test_the_socket_comes_from_the_environment(
     assert capsys.readouterr().err.startswith("resonance: /nowhere/hints.sock: ")
 
 
+def test_it_says_its_release(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_info:
+        main(["--version"])
+    assert exit_info.value.code == 0
+    assert capsys.readouterr().out.count(".") == 2
+
+
 @pytest.mark.parametrize("arguments", [[], *COMMANDS, *HINTS])
 def test_help_ends_with_examples_and_fits_80_columns(
     arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -144,6 +144,25 @@ def test_a_state_read_twice_makes_no_rate() -> None:
     assert {row.switches_per_second for row in tracker.add(_state(1)).rows} == {None}
 
 
+def _switches(reading: Reading) -> float | None:
+    return reading.rows[0].switches_per_second
+
+
+def test_an_answer_between_two_counts_keeps_the_rate() -> None:
+    tracker = Tracker()
+    tracker.add(state(_cgroup("/web", 1, 0.5, 100), at_seconds=0))
+    assert _switches(tracker.add(state(_cgroup("/web", 1, 0.5, 300), at_seconds=1))) == 200
+    assert _switches(tracker.add(state(_cgroup("/web", 1, 0.5, 300), at_seconds=2))) == 200
+    assert _switches(tracker.add(state(_cgroup("/web", 1, 0.5, 500), at_seconds=3))) == 100
+
+
+def test_a_node_that_stands_still_is_told_so() -> None:
+    tracker = Tracker()
+    tracker.add(state(_cgroup("/web", 1, 0.5, 100), at_seconds=0))
+    tracker.add(state(_cgroup("/web", 1, 0.5, 300), at_seconds=1))
+    assert _switches(tracker.add(state(_cgroup("/web", 1, 0.5, 300), at_seconds=4))) == 0
+
+
 class _Leaving(HintDaemon):
     def Get(self, request: GetRequest, context: grpc.ServicerContext) -> GetResponse:  # noqa: N802
         if self.requests:

@@ -78,6 +78,10 @@ def actuator(
         yield client
 
 
+def test_its_process_can_be_watched(actuator: link.Actuator) -> None:
+    assert Path(f"/proc/{actuator.pid}").exists()
+
+
 def test_each_question_gets_its_answer_and_events_are_passed_over(
     actuator: link.Actuator,
 ) -> None:

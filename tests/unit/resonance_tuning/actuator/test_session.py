@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -297,6 +298,24 @@ def test_starved_batch_work_is_given_way_a_step_at_a_time(desk: Desk) -> None:
     assert len(desk.journal().notes("step-down")) == 3
 
 
+def test_a_full_disk_does_not_keep_batch_work_starved(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = desk.begun()
+    desk.apply(session, IDLE)
+
+    def no_room(_file: int, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("resonance_tuning.journal_file.os.write", no_room)
+    monkeypatch.setattr(
+        type(desk.tree.host), "write", lambda _self, path, text: path.write_text(f"{text}\n")
+    )
+    (event,) = session.step_down("/hogs")
+    assert isinstance(event, wire.SteppedDown)
+    assert desk.values() == BEFORE
+
+
 def test_undo_without_a_name_means_all_of_this_session(desk: Desk) -> None:
     session = desk.begun()
     desk.apply(session, WEIGHT, IDLE)
@@ -358,6 +377,57 @@ def test_a_client_gone_wild_is_stopped_before_it_fills_the_journal(
     assert isinstance(command.answer(wire.PlanRequest(3)), wire.Planned)
 
 
+@pytest.mark.parametrize("is_shadow", [False, True])
+@pytest.mark.parametrize("kind", ["owner", "step-down"])
+def test_a_client_cannot_say_whose_the_changes_are(desk: Desk, kind: str, is_shadow: bool) -> None:
+    session = desk.begun(is_shadow=is_shadow)
+    before = desk.journal().notes(kind)
+    forged = wire.Record(2, kind, {"pid": os.getpid(), "at_end": "keep", "after_step": 0})
+    assert isinstance(session.answer(forged), wire.Failed)
+    assert desk.journal().notes(kind) == before
+
+
+@pytest.mark.parametrize("is_shadow", [False, True])
+def test_a_note_that_would_fill_the_disk_is_refused(desk: Desk, is_shadow: bool) -> None:
+    session = desk.begun(is_shadow=is_shadow)
+    much = wire.Record(2, "verdict", {f"k{n}": "\N{GRINNING FACE}" * 4_000 for n in range(20)})
+    assert isinstance(session.answer(much), wire.Failed)
+    assert desk.journal().notes("verdict") == []
+    usual = wire.Record(3, "verdict", {"reason": "x" * 4_000, "target": "y" * 3_000, "ratio": 0.5})
+    assert isinstance(session.answer(usual), wire.Receipts)
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_when_its_journal_is_gone_it_puts_back_what_nobody_could_after_it(
+    desk: Desk, tmp_path: Path, is_replaced: bool
+) -> None:
+    session = desk.begun()
+    desk.apply(session, WEIGHT, IDLE)
+    journals = Path(desk.settings.journal_directory)
+    journals.rename(tmp_path / "elsewhere")
+    if is_replaced:
+        journals.symlink_to(tmp_path / "elsewhere")
+    (event,) = session.look()
+    assert isinstance(event, wire.Replanned)
+    assert "while in use" in event.reason
+    assert {receipt.outcome for receipt in event.receipts} == {"restored"}
+    assert desk.values() == BEFORE
+    assert session.look() == []
+    assert isinstance(desk.apply(session, WEIGHT), wire.Failed)
+    assert {receipt.outcome for receipt in session.end()} <= {"already"}
+    assert desk.values() == BEFORE
+
+
+def test_what_a_dead_process_of_our_number_was_told_to_keep_is_not_ours(desk: Desk) -> None:
+    command = desk.begun(is_resident=False)
+    desk.apply(command, IDLE)
+    command.end()
+    session = desk.begun()  # in this test the same process
+    desk.apply(session, WEIGHT)
+    assert {receipt.setting for receipt in session.end()} == {WEIGHT}
+    assert desk.values() == ("100", "", "1")
+
+
 def test_beginning_twice_is_nonsense(desk: Desk) -> None:
     session = desk.begun()
     with pytest.raises(ActuatorError, match="twice"):
@@ -392,6 +462,14 @@ def test_a_container_is_shadow_with_the_reason(desk: Desk, monkeypatch: pytest.M
 
 def test_only_what_the_profiles_knobs_need_is_kept(desk: Desk) -> None:
     assert desk.begun().capabilities() == {"CAP_SYS_NICE"}  # of task_idle
+
+
+def test_what_seeing_processes_needs_is_kept_where_they_are_hidden(desk: Desk) -> None:
+    mounts = desk.tree.host.path("/proc/self/mountinfo")
+    line = "21 1 0:21 / /proc rw - proc proc rw,hidepid=ptraceable\n"
+    mounts.write_text(mounts.read_text() + line)
+    desk.tree.put("/proc/self/status", "CapEff:\t000001ffffffffff\n")
+    assert desk.begun().capabilities() == {"CAP_SYS_NICE", "CAP_SYS_PTRACE"}
 
 
 @pytest.mark.parametrize("terms", [{"refuse": ("task_idle",)}])

@@ -80,6 +80,9 @@ def test_a_name_that_is_no_utf_8_arrives_as_it_is() -> None:
         b'{"type":"record","id":1,"kind":"Verdict","data":{}}',
         b'{"type":"record","id":1,"kind":"verdict","data":{"x":[1]}}',
         b'{"type":"record","id":1,"kind":"verdict","data":{"x":"' + b"y" * 5_000 + b'"}}',
+        b'{"type":"undo","id":1,"settings":[],"reason":"\\u009b2J"}',
+        b'{"type":"record","id":1,"kind":"verdict","data":{"x":"\\u001b[2J"}}',
+        b'{"type":"record","id":1,"kind":"verdict","data":{"\\u009b2J":1}}',
         b'{"type":"begin","id":1,"settings":{"mode":"all"},"is_resident":true}',
     ],
 )

@@ -56,6 +56,14 @@ def test_it_is_read_and_written_through_the_leader(tasks: FakeTasks, knob: Autog
     assert written(tasks, 7) == "-5"
 
 
+def test_while_its_leader_lives_nobody_else_is_looked_at(
+    knob: Autogroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resonance_tuning.knobs.autogroup.running", lambda _: pytest.fail("all"))
+    assert knob.look(SESSION) == "0"
+    assert knob.identity(SESSION) == "/autogroup-166"
+
+
 def test_without_its_leader_through_anybody_in_it(tasks: FakeTasks, knob: Autogroup) -> None:
     tasks.end(7)
     assert knob.identity(SESSION) == "/autogroup-166"

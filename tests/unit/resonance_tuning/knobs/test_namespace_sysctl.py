@@ -173,6 +173,25 @@ def test_the_hosts_allowed_list_is_put_back_with_the_default(host: FakeHost) -> 
     )
 
 
+@pytest.mark.parametrize("found", ["reno bbr cubic vegas", "reno bbr"])
+def test_an_allowed_list_that_its_owner_changed_meanwhile_stays(host: FakeHost, found: str) -> None:
+    knob, allowed = TcpCongestionControl(host), "/proc/sys/net/ipv4/tcp_allowed_congestion_control"
+    prior = knob.read(OWN)
+    knob.write(OWN, "bbr")
+    put(host, allowed, f"{found}\n")
+    knob.restore(OWN, prior)
+    assert knob.read(OWN) == State("cubic", {"tcp_allowed_congestion_control": found})
+    assert "tcp_allowed_congestion_control" in knob.unsettled(OWN, prior, knob.read(OWN))
+
+
+def test_a_recovery_of_the_allowed_list_that_was_cut_short_is_finished(host: FakeHost) -> None:
+    knob, allowed = TcpCongestionControl(host), "/proc/sys/net/ipv4/tcp_allowed_congestion_control"
+    prior = knob.read(OWN)
+    put(host, allowed, "reno bbr cubic\n")
+    knob.restore(OWN, prior)
+    assert knob.read(OWN) == prior
+
+
 def test_the_allowed_list_is_not_written_where_it_is_as_it_was(host: FakeHost) -> None:
     knob = TcpCongestionControl(host)
     prior = knob.read(OWN)

@@ -157,7 +157,43 @@ def test_without_the_right_to_leave_the_class_it_is_not_entered(
 ) -> None:
     assert not knob.unavailable(BATCH)
     tasks.set_capabilities("000001ffff7fffff")  # all but CAP_SYS_NICE, bit 23
-    assert "CAP_SYS_NICE" in knob.unavailable(BATCH)
+    assert "CAP_SYS_NICE" in TaskIdle(tasks.host, tasks).unavailable(BATCH)
+
+
+def test_shadow_that_gave_its_rights_up_says_what_would_be_done_with_them(
+    tasks: FakeTasks, knob: TaskIdle
+) -> None:
+    tasks.set_capabilities("0" * 16)
+    assert not knob.unavailable(BATCH)
+
+
+def test_a_look_at_it_reads_neither_other_threads_nor_other_processes(
+    tasks: FakeTasks, knob: TaskIdle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for pid in range(100, 120):
+        tasks.make_process(pid)
+    knob.write(BATCH, "1")
+    read, names = Host.read, list[str]()
+    monkeypatch.setattr(
+        Host, "read", lambda self, path: names.append(str(path)) or read(self, path)
+    )
+    assert (knob.look(BATCH), knob.contradiction(BATCH, "1")) == ("1", "")
+    assert {name.partition("/proc")[2] for name in names} == {"/7/task/7/stat"}
+
+
+def test_a_look_at_what_its_owner_took_out_in_part_reads_as_a_whole_read(
+    tasks: FakeTasks, knob: TaskIdle
+) -> None:
+    knob.write(BATCH, "1")
+    tasks.schedules[7] = OTHER
+    assert knob.look(BATCH) == knob.read(BATCH).value == "1"
+    tasks.end(7, 7)
+    assert knob.look(BATCH) == "1"
+    tasks.schedules[71] = OTHER
+    assert knob.look(BATCH) == knob.read(BATCH).value == "0"
+    tasks.end(7)
+    with pytest.raises(TargetVanishedError):
+        knob.look(BATCH)
 
 
 def test_kernel_threads_and_processes_of_another_tree_are_refused(

@@ -130,6 +130,35 @@ def test_cgroups_that_cannot_be_written_are_a_container(
     assert "mounted read-only, as in a container" in container_reason(tree.host)
 
 
+def _mount_proc(tree: CgroupTree, options: str) -> None:
+    mounts = tree.host.path("/proc/self/mountinfo")
+    mounts.write_text(f"{mounts.read_text()}21 1 0:21 / /proc rw - proc proc rw{options}\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "is_hidden"),
+    [
+        ("", False),
+        (",hidepid=off", False),
+        (",hidepid=invisible", False),  # root's group is spared
+        (",gid=123456,hidepid=invisible", True),
+        (",gid=123456,hidepid=noaccess", True),
+        (",gid=123456,hidepid=2", True),
+        (",hidepid=ptraceable", True),
+    ],
+)
+def test_where_processes_are_hidden_nothing_is_tuned_but_by_who_may_see_them(
+    tree: CgroupTree, monkeypatch: pytest.MonkeyPatch, options: str, is_hidden: bool
+) -> None:
+    monkeypatch.setattr(os, "getegid", lambda: 0)
+    monkeypatch.setattr(os, "getgroups", lambda: [0])
+    _mount_proc(tree, options)
+    tree.put("/proc/self/status", "CapEff:\t0000000000800000\n")
+    assert ("CAP_SYS_PTRACE" in container_reason(tree.host)) is is_hidden
+    tree.put("/proc/self/status", "CapEff:\t0000000000880000\n")
+    assert container_reason(tree.host) == ""
+
+
 def _limit(tree: CgroupTree, path: str, throttled: int) -> None:
     if tree.version == 1:
         tree.set(path, "cpu.cfs_quota_us", "50000")

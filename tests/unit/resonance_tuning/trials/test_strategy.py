@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fakes.tuned_node import WEB, Apply, Level, Node, Undo, knob, node, setting, waits
+from resonance_bpf.layouts import BUCKET_UPPER_NS
 from resonance_tuning.records import Setting, Target
 from resonance_tuning.trials.evidence import Counts, Reading
 
@@ -18,6 +19,10 @@ BAD, GOOD = 0.01, 0.0005
 
 def bad(_now: float, _on: Collection[str]) -> float:
     return BAD
+
+
+def cpus(value: str) -> Setting:
+    return setting("cpuset", value)
 
 
 def helped_by(*knobs: str) -> Level:
@@ -33,6 +38,7 @@ def test_a_trial_is_with_without_and_with_again() -> None:
     shown = node([IDLE], helped_by("idle")).run(200)
     assert names(shown) == [("Apply", "idle"), ("Undo", "idle"), ("Apply", "idle")]
     assert shown.words == [("idle", "kept")]
+    assert shown.verdicts[0][1].verdict.cgroup == WEB
     reasons = [action.reason for _, action in shown.changes]  # type: ignore[union-attr]
     assert reasons[0] == "the wait for a CPU of /web is 4.9 times what it should be: a trial"
     assert reasons[1] == "to see how it is without it"
@@ -120,7 +126,10 @@ def test_a_gain_of_one_group_at_the_cost_of_another_is_harm() -> None:
 
     shown = node([IDLE], level).run(200)
     assert shown.words == [("idle", "harm")]
-    assert shown.verdicts[0][1].verdict.reason.startswith("/db: p99 is 1.")
+    told = shown.verdicts[0][1].verdict
+    assert told.reason.startswith("/db: p99 is 1.")
+    assert told.cgroup == "/db"
+    assert told.ratio > 1.1, "the numbers are those of the one that was harmed"
     assert not shown.applied
 
 
@@ -144,9 +153,10 @@ def test_what_is_refused_rests_and_the_next_is_tried() -> None:
     assert names(shown) == [("Apply", "weight"), ("Undo", "weight")]
 
 
-def test_slack_for_long_takes_the_newest_back() -> None:
-    shown = node([IDLE], lambda now, on: GOOD if on or now > 200 else BAD).run(2_000)
-    assert shown.words == [("idle", "kept"), ("idle", "undone")]
+def test_slack_for_long_takes_back_what_reserves() -> None:
+    shown = node([CPUS], lambda now, on: GOOD if on or now > 200 else BAD, settings=[cpus("2-3")])
+    shown.run(2_000)
+    assert shown.words == [("cpuset", "kept"), ("cpuset", "undone")]
     (kept_at, _), (left_at, judged) = shown.verdicts
     assert 200.0 <= left_at - kept_at <= 221.0
     assert judged.verdict.reason == "the wait for a CPU leaves room"
@@ -154,10 +164,28 @@ def test_slack_for_long_takes_the_newest_back() -> None:
 
 
 def test_what_is_needed_again_stays_for_longer_each_time() -> None:
-    shown = node([IDLE], lambda _now, on: GOOD if on else BAD).run(3_000)
+    shown = node([CPUS], lambda _now, on: GOOD if on else BAD, settings=[cpus("2-3")]).run(3_000)
     at = [when for when, _ in shown.verdicts]
     stayed = [left - kept for kept, left in zip(at[::2], at[1::2], strict=False)]
     assert [round(seconds, -2) for seconds in stayed] == [200, 400, 800]
+
+
+@pytest.mark.parametrize("kind", [IDLE, WEIGHT], ids=["idle", "weight"])
+def test_what_makes_the_slack_and_takes_nothing_from_anybody_stays(kind: type[Any]) -> None:
+    shown = node([kind], lambda _now, on: GOOD if on else BAD).run(5_000)
+    assert shown.words == [(kind.name, "kept")]
+    assert len(shown.changes) == 3
+
+
+def test_slack_leaves_what_takes_nothing_though_it_is_newer() -> None:
+    levels = {(): 0.02, ("cpuset",): 0.006, ("weight",): 0.0017, ("cpuset", "weight"): GOOD}
+    shown = node(
+        [CPUS, WEIGHT],
+        lambda _now, on: levels[tuple(sorted(on))],
+        settings=[cpus("2-3"), setting("weight")],
+    ).run(1_000)
+    assert shown.words == [("cpuset", "kept"), ("weight", "kept"), ("cpuset", "undone")]
+    assert [each.knob for each in shown.applied] == ["weight"]
 
 
 def test_neither_good_nor_bad_changes_nothing() -> None:
@@ -194,10 +222,6 @@ def test_a_trial_may_end_before_anything_was_seen_of_it() -> None:
     assert np.isnan(shown.verdicts[0][1].verdict.p99_during_seconds)
 
 
-def cpus(value: str) -> Setting:
-    return setting("cpuset", value)
-
-
 def test_cpus_that_are_too_few_are_not_given() -> None:
     shown = node([CPUS], bad, settings=[cpus("2-3")])
     shown.more["busy_cpus"] = 1.8
@@ -229,6 +253,18 @@ def test_what_its_owner_changes_is_left_to_them() -> None:
     shown.do(shown.strategy.lost(shown.now, [mine], "changed by pid 1"))
     shown.run(600)
     assert len(shown.changes) == 3
+
+
+@pytest.mark.parametrize("seconds", [70, 200], ids=["on trial", "kept"])
+def test_what_the_actuator_took_back_for_the_harm_it_did_is_a_verdict(seconds: float) -> None:
+    shown = node([IDLE], helped_by("idle")).run(seconds)
+    (mine,) = shown.applied
+    shown.applied.clear()
+    told = shown.strategy.lost(shown.now, [mine], "batch work waited for too long", word="harm")
+    shown.do(told)
+    assert shown.words[-1:] == [("idle", "harm")]
+    assert shown.verdicts[-1][1].verdict.reason == "batch work waited for too long"
+    assert shown.run(600).words[-1:] == [("idle", "harm")]
 
 
 def test_a_trial_whose_owner_steps_in_ends_and_takes_the_rest_back() -> None:
@@ -275,16 +311,25 @@ def network(shortest: float, queue: float, again: float, *, with_bbr: tuple[floa
     return level
 
 
+def shallow(seconds: float, again: float) -> Level:
+    """Return a path on which every round trip takes about as long as the shortest."""
+    generator = np.random.default_rng(1)
+    round_trips = np.zeros(len(BUCKET_UPPER_NS), np.uint64)
+    round_trips[np.searchsorted(BUCKET_UPPER_NS, int(seconds * 1e9))] = 340
+    reading = Reading(waits(generator, GOOD), round_trips, round(340 * again))
+    return lambda _now, _on: {WEB: reading}
+
+
 def test_a_queue_that_another_congestion_control_drains_keeps_it() -> None:
-    shown = node([BBR], network(0.02, 0.9, 0.0, with_bbr=(0.1, 0.0))).run(300)
-    assert shown.words == [("congestion_control", "kept")]
+    shown = node([BBR], network(0.02, 0.9, 0.0, with_bbr=(0.1, 0.0))).run(3_000)
+    assert shown.words == [("congestion_control", "kept")], "and slack does not take it back"
 
 
 @pytest.mark.parametrize(
     ("level", "told"),
     [
         (network(0.0005, 0.9, 0.0, with_bbr=(0.1, 0.0)), "there is nothing to gain"),
-        (network(0.02, 0.9, 0.04, with_bbr=(0.1, 0.0)), "the bottleneck looks shallow and shared"),
+        (shallow(0.02, 0.04), "the bottleneck looks shallow and shared"),
     ],
     ids=["short path", "shared and shallow"],
 )
@@ -294,6 +339,11 @@ def test_the_wrong_path_is_not_tried_and_told_once(level: Level, told: str) -> N
     (held,) = shown.held_back
     assert held.settings[0].knob == "congestion_control"
     assert told in held.reason
+
+
+def test_a_deep_buffer_that_overflows_is_not_taken_for_a_shallow_one() -> None:
+    shown = node([BBR], network(0.02, 0.9, 0.04, with_bbr=(0.1, 0.0))).run(300)
+    assert shown.words == [("congestion_control", "kept")]
 
 
 def test_a_shallow_buffer_shows_under_trial_and_ends_it() -> None:

@@ -64,9 +64,10 @@ def test_an_objective_decides_alone() -> None:
     [
         (path(), 0.02, ""),
         (path(), 0.0003, "the shortest round trip is 0.3 ms; below 2 ms there is nothing to gain"),
-        (path(retransmit_ratio=0.03), 0.02, "3.0% of segments are sent again: the bottleneck"),
+        (path(retransmit_ratio=0.03), 0.02, "3.0% of segments are sent again and no queue stands"),
+        (path(retransmit_ratio=0.04, median_seconds=0.2), 0.02, ""),
     ],
-    ids=["wide area", "same rack", "shallow"],
+    ids=["wide area", "same rack", "shallow", "deep and overflowing"],
 )
 def test_the_wrong_path_is_recognised(now: Transport, shortest_seconds: float, told: str) -> None:
     assert why_not(now, shortest_seconds, GUARD).startswith(told)

@@ -54,6 +54,23 @@ def test_version_two_tells_microseconds(root: Path) -> None:
     assert load.busy_cpus == 0.5
 
 
+@pytest.mark.parametrize("is_empty_there", [False, True], ids=["unknown", "without tasks"])
+def test_an_accounting_that_is_mounted_apart_may_know_nothing_of_the_group(
+    root: Path, is_empty_there: bool
+) -> None:
+    apart = "31 26 0:27 / /cg/cpu rw - cgroup cgroup rw,cpu\n"
+    apart += "33 26 0:29 / /cg/cpuacct rw - cgroup cgroup rw,cpuacct\n"
+    (root / "proc/self/mountinfo").write_text(apart + V2)
+    if is_empty_there:
+        (root / "cg/cpuacct/web").mkdir(parents=True)
+        (root / "cg/cpuacct/web/cpuacct.usage").write_text("0\n")
+    load = Load(Host(root))
+    for at, usage_us in ((100.0, 1_000_000), (110.0, 16_000_000)):
+        (root / "cg/unified/web/cpu.stat").write_text(f"usage_usec {usage_us}\nuser_usec 1\n")
+        load.look(at, ["/web"], [])
+    assert load.busy_cpus == 1.5
+
+
 def test_what_cannot_be_read_is_not_known(root: Path) -> None:
     load = Load(Host(root))
     for at in (100.0, 110.0):

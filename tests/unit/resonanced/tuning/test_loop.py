@@ -131,10 +131,11 @@ async def test_what_helps_is_tried_kept_counted_and_noted(start: Start, fake: Fa
     ((kind, note),) = fake.notes
     assert kind == "verdict"
     assert (note["knob"], note["target"], note["verdict"]) == ("idle", "cgroup /web", "kept")
+    assert note["cgroup"] == "/web"
     assert set(note) == {
-        "knob", "target", "verdict", "reason", "ratio", "low", "high", "p99_before_seconds",
-        "p99_during_seconds", "p99_after_seconds", "events_before", "events_during",
-        "events_after", "window_seconds",
+        "knob", "target", "verdict", "reason", "cgroup", "ratio", "low", "high",
+        "p99_before_seconds", "p99_during_seconds", "p99_after_seconds",
+        "events_before", "events_during", "events_after", "window_seconds",
     }  # fmt: skip
     assert 0.0 < float(note["low"]) <= float(note["ratio"]) <= float(note["high"]) < 0.9
 
@@ -210,6 +211,10 @@ async def test_a_step_down_of_the_actuator_is_taken_in(start: Start, fake: FakeA
     await settle()
     assert daemon.loop.tuning.applied["idle"] == 0
     assert daemon.loop.tuning.writes["idle", "restored"] == 2
+    assert daemon.loop.tuning.verdicts["idle", "harm"] == 1
+    kind, note = fake.notes[-1]
+    assert (kind, note["verdict"]) == ("verdict", "harm")
+    assert note["reason"] == "batch work waited for too long"
 
 
 async def test_a_host_that_changes_is_planned_anew(start: Start, fake: FakeActuator) -> None:

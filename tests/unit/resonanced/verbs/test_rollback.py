@@ -49,6 +49,16 @@ def test_a_broken_configuration_is_told_and_what_it_says_of_places_is_kept(
     assert tree.get("/hogs", "cpu.shares") == "700"
 
 
+def test_a_file_that_is_missing_is_named_without_a_number(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pins, "rollback", lambda _: ([], []))
+    path = tmp_path / "resonanced.toml"
+    path.unlink()
+    _, _, err = command("rollback", "--journal-directory", str(tmp_path / "journal"))
+    assert err == f"resonanced: {path}: No such file or directory; taking the defaults\n"
+
+
 @pytest.mark.parametrize("content", [b"this is [no TOML", b"\xff\xfe"])
 def test_a_file_that_is_no_toml_leaves_the_flags(
     content: bytes,

@@ -123,6 +123,11 @@ def test_apply_where_nobody_is_named_says_so(command: Command) -> None:
     status, out, _ = command("apply", "balanced")
     assert status == 0
     assert "nothing to change: nobody is named, or all is left out" in out
+    assert "[tuning.latency_critical]" in out
+
+
+def test_apply_where_a_name_means_nobody_says_which(command: Command) -> None:
+    assert "/nix" in command("apply", "balanced", "--batch", "/nix")[1]
 
 
 def test_apply_needs_root(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
