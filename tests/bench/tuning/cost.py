@@ -17,6 +17,7 @@ from typing import Final
 from paired import Result, placebo, within
 from resonance_tuning.actuator.link import Actuator
 from resonance_tuning.host import Host
+from resonance_tuning.records import Setting
 from resonance_tuning.settings import Group, TuningSettings
 from running import remove_cgroup
 from tuning.applied import resident
@@ -73,8 +74,12 @@ def _field(pid: int, file: str, name: str) -> int:
     return int(match[1])
 
 
+def _wanted(actuator: Actuator) -> list[Setting]:
+    return [change.setting for change in actuator.plan().changes if change.is_needed]
+
+
 def _once(actuator: Actuator) -> Sample:
-    wanted = [change.setting for change in actuator.plan().changes]
+    wanted = _wanted(actuator)
     if len(wanted) != _SETTINGS:
         raise RuntimeError(f"{len(wanted)} settings planned, not {_SETTINGS}")
     started = time.perf_counter()
@@ -97,8 +102,7 @@ def measure(rounds: int) -> list[Result]:
             # Where the journal is: /run, so what a disk would add is not in these numbers.
             sync = _sync_seconds(Path("/run"))
             samples = [_once(actuator) for _ in range(2 * rounds)]
-            wanted = [change.setting for change in actuator.plan().changes]
-            actuator.apply(wanted, "a benchmark asked for it")
+            actuator.apply(_wanted(actuator), "a benchmark asked for it")
             memory = _field(actuator.pid, "status", "VmRSS") * 1024
             written = _field(actuator.pid, "io", "wchar")
             time.sleep(_IDLE_SECONDS)
