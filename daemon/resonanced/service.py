@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import dataclasses
 import gc
+import importlib
 import logging
 import resource
 import signal
@@ -59,6 +60,10 @@ def run(inheritance: Inheritance) -> int:
     int
         Exit status.
     """
+    if inheritance.actuator is not None:
+        # Where nothing is tuned none of it takes memory; and as root, like all else, because
+        # the code may lie where the daemon's user cannot read it.
+        importlib.import_module("resonanced.tuning.loop")
     privileges.drop(inheritance.identity)
     _allow_descriptors(2 * inheritance.settings.hints.max_streams + _OTHER_DESCRIPTORS)
     keeper = link.KeeperLink(inheritance.requests)
@@ -270,8 +275,7 @@ def _tuning(
     """Return the loop that tunes, where there is something to tune with."""
     if inheritance.actuator is None:
         return None
-    # Here: where nothing is tuned, none of it takes memory.
-    from resonanced.tuning.loop import TuningLoop
+    from resonanced.tuning.loop import TuningLoop  # `run` has read it
 
     connection, begun = inheritance.actuator.connection, inheritance.actuator.begun
     return TuningLoop(inheritance.settings.tuning, connection, begun, follow)

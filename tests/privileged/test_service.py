@@ -240,7 +240,8 @@ def test_without_root_it_says_so(place: Place) -> None:
         path.chmod(path.stat().st_mode | 0o055)
     # Imported as root: the environment may lie where nobody else can read it.
     as_nobody = (
-        "import os, sys; from resonanced import cli, keeper; os.setgroups([]);"
+        "import os, sys; from resonanced import announcement, cli, keeper, logs;"
+        " os.setgroups([]);"
         " os.setresgid(*[65534] * 3); os.setresuid(*[65534] * 3); sys.exit(cli.main(sys.argv[1:]))"
     )
     started = subprocess.run(
