@@ -20,6 +20,9 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+# By its own name: numpy reads it at first use, and then the daemon may read no code any more.
+from numpy.random import Generator, default_rng
+
 __all__ = [
     "FEWEST_EVENTS",
     "FEWEST_PARTS",
@@ -212,7 +215,7 @@ def compare(
     windows = (before, during, after)
     if reason := _why_no_signal(windows, kind):
         return Verdict("no-signal", reason, window_seconds=during.seconds)
-    generator = np.random.default_rng(seed)
+    generator = default_rng(seed)
     logs = [_log_p99(window.waits(kind).sum(axis=0), upper_ns) for window in windows]
     drawn = [_log_p99(_resampled(window.waits(kind), generator), upper_ns) for window in windows]
     overall = _interval(
@@ -253,7 +256,7 @@ def _log_p99(counts: npt.NDArray[np.generic], upper_ns: Counts) -> Floats:
     return np.log(np.maximum(quantile_ns(counts, upper_ns, 0.99), 1.0))
 
 
-def _resampled(counts: Counts, generator: np.random.Generator) -> Floats:
+def _resampled(counts: Counts, generator: Generator) -> Floats:
     """Return sums of rows drawn anew in circular blocks, (resamples, buckets)."""
     parts = len(counts)
     block = max(1, parts // _BLOCKS)

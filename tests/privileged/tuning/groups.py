@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -118,4 +120,19 @@ class Groups:
         for group in (self.web, self.hogs):
             for root in self.roots:
                 with suppress(FileNotFoundError):
-                    (root / group.name[1:]).rmdir()
+                    _remove(root / group.name[1:])
+
+
+def _remove(directory: Path) -> None:
+    """Remove a cgroup; one whose last process was killed a moment ago is still busy."""
+    deadline = time.monotonic() + 5.0
+    while time.monotonic() < deadline:
+        try:
+            directory.rmdir()
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+    directory.rmdir()
