@@ -274,7 +274,9 @@ def _interval(estimate: float, drawn: Floats, drift: float = 0.0) -> tuple[float
     How far the time without the change lies apart from itself is a doubt of its own, which
     resampling within the windows cannot see.
     """
-    low, high = _WIDENING * (np.quantile(drawn, _TAILS) - estimate)
+    # Not np.quantile, which reads modules at first use: the daemon may read no code by then.
+    ranks = np.rint(np.array(_TAILS) * (len(drawn) - 1)).astype(np.intp)
+    low, high = _WIDENING * (np.sort(drawn)[ranks] - estimate)
     # Where most draws agree, the estimate may lie outside of their middle.
     below, above = np.hypot(min(low, 0.0), drift), np.hypot(max(high, 0.0), drift)
     ratio, least, most = np.exp([estimate, estimate - below, estimate + above]).tolist()
