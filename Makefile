@@ -116,7 +116,7 @@ test-packages:
 	@touch $@
 
 .venv/dev.stamp: pyproject.toml | .venv/bin/python
-	@$(BIN)/$(PIP_INSTALL) --editable '.[daemon,cli,dev]'
+	@$(BIN)/$(PIP_INSTALL) --editable '.[daemon,cli,core,viz,dev]'
 	@touch $@ .venv/run.stamp
 
 # ---- BPF objects -----------------------------------------------------------------------------

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -17,9 +18,11 @@ __all__ = [
     "OBSERVING",
     "Distribution",
     "Endpoint",
+    "Neighbour",
     "Overhead",
     "Resolution",
     "ResolveSubject",
+    "Rhythm",
     "Slot",
     "Snapshot",
     "Tuning",
@@ -171,6 +174,91 @@ OBSERVING: Final = Tuning()
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A cgroup whose rhythm the queue of the others follows.
+
+    Attributes
+    ----------
+    slot : Slot
+    score : float
+        Magnitude-squared coherence, weighted by the spectrum of the queue, 0 to 1.
+    period_seconds, lag_seconds : float
+        Of its strongest common line, and how long after its bursts the queue follows.
+    is_named : bool
+        Far enough ahead of the next one to be acted on.
+    """
+
+    slot: Slot
+    score: float
+    period_seconds: float
+    lag_seconds: float
+    is_named: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """What is periodic on this node, and what is done about it.
+
+    What is not known is NaN. Everything from `guard_state` to `profile_seconds`, but for the
+    dominant period and the entropy, is of the group of sources with the most work.
+
+    Attributes
+    ----------
+    mode, configured_mode : str
+        Of phase control: observe, shadow, adaptive, active; in force, and asked for.
+    guard_state, reason : str
+        shadow, acquire, active, rollback or lockout, and why; empty without a group.
+    dominant_period_seconds : float
+        Of the node's queue.
+    entropy_excess : float
+        How much less random than white noise it is, 0 to 1.
+    order_parameter, mean_phase_rad, coupling : float
+    discrepancy_seconds, planned_discrepancy_seconds : float
+    predicted_ratio : float
+    predicted_peak_ns : int
+        CLOCK_MONOTONIC; 0 where not known.
+    delay_bound_seconds : float
+    delay_bound_checks, delay_bound_violations : int
+    profile_seconds : (64,) float64, or empty
+    profile_origin_ns : int
+    profile_period_seconds : float
+    neighbours : tuple of Neighbour
+        Most coherent first.
+    sources : dict of str to int
+        ``registered``, ``eligible``, ``held``.
+    trips, commands : dict of str to int
+        Times each guard acted; commands by kind, and ``shadowed``.
+    missed_bins : int
+        1 ms bins nobody read in time.
+    """
+
+    mode: str = "observe"
+    configured_mode: str = "observe"
+    guard_state: str = ""
+    reason: str = ""
+    dominant_period_seconds: float = math.nan
+    entropy_excess: float = math.nan
+    order_parameter: float = math.nan
+    mean_phase_rad: float = math.nan
+    coupling: float = math.nan
+    discrepancy_seconds: float = math.nan
+    planned_discrepancy_seconds: float = math.nan
+    predicted_ratio: float = math.nan
+    predicted_peak_ns: int = 0
+    delay_bound_seconds: float = math.nan
+    delay_bound_checks: int = 0
+    delay_bound_violations: int = 0
+    profile_seconds: tuple[float, ...] = field(default=(), repr=False)
+    profile_origin_ns: int = 0
+    profile_period_seconds: float = math.nan
+    neighbours: tuple[Neighbour, ...] = ()
+    sources: dict[str, int] = field(default_factory=dict[str, int])
+    trips: dict[str, int] = field(default_factory=dict[str, int])
+    commands: dict[str, int] = field(default_factory=dict[str, int])
+    missed_bins: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """All that is known at one tick.
 
@@ -199,6 +287,8 @@ class Snapshot:
     overhead : Overhead
         Refreshed once a second.
     tuning : Tuning
+    rhythm : Rhythm, or None
+        ``None`` where the tier has no time bins and no source is registered.
     """
 
     monotonic_ns: int
@@ -215,6 +305,7 @@ class Snapshot:
     class_sum_ns: UInts
     overhead: Overhead = field(repr=False)
     tuning: Tuning = field(default=OBSERVING, repr=False)
+    rhythm: Rhythm | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

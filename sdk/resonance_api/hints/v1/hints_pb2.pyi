@@ -169,6 +169,7 @@ class State(google.protobuf.message.Message):
     MODE_FIELD_NUMBER: builtins.int
     CGROUPS_FIELD_NUMBER: builtins.int
     PERCENTILE_WINDOW_SECONDS_FIELD_NUMBER: builtins.int
+    RHYTHM_FIELD_NUMBER: builtins.int
     instance: builtins.int
     """A random number of this daemon run; another value means that counters began anew."""
     sequence: builtins.int
@@ -187,6 +188,10 @@ class State(google.protobuf.message.Message):
     percentile_window_seconds: builtins.float
     @property
     def cgroups(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___CgroupState]: ...
+    @property
+    def rhythm(self) -> global___Rhythm:
+        """Absent where the tier has no time bins and no source is registered."""
+
     def __init__(
         self,
         *,
@@ -202,10 +207,163 @@ class State(google.protobuf.message.Message):
         mode: builtins.str = ...,
         cgroups: collections.abc.Iterable[global___CgroupState] | None = ...,
         percentile_window_seconds: builtins.float = ...,
+        rhythm: global___Rhythm | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["age_seconds", b"age_seconds", "backend", b"backend", "cgroups", b"cgroups", "hierarchy", b"hierarchy", "instance", b"instance", "mode", b"mode", "monotonic_ns", b"monotonic_ns", "percentile_window_seconds", b"percentile_window_seconds", "sequence", b"sequence", "tier", b"tier", "unix_seconds", b"unix_seconds", "valid_for_seconds", b"valid_for_seconds"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["rhythm", b"rhythm"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["age_seconds", b"age_seconds", "backend", b"backend", "cgroups", b"cgroups", "hierarchy", b"hierarchy", "instance", b"instance", "mode", b"mode", "monotonic_ns", b"monotonic_ns", "percentile_window_seconds", b"percentile_window_seconds", "rhythm", b"rhythm", "sequence", b"sequence", "tier", b"tier", "unix_seconds", b"unix_seconds", "valid_for_seconds", b"valid_for_seconds"]) -> None: ...
 
 global___State = State
+
+@typing.final
+class Rhythm(google.protobuf.message.Message):
+    """What is periodic on this node, and what is done about it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MODE_FIELD_NUMBER: builtins.int
+    GUARD_STATE_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    DOMINANT_PERIOD_SECONDS_FIELD_NUMBER: builtins.int
+    ENTROPY_EXCESS_FIELD_NUMBER: builtins.int
+    ORDER_PARAMETER_FIELD_NUMBER: builtins.int
+    MEAN_PHASE_RAD_FIELD_NUMBER: builtins.int
+    COUPLING_FIELD_NUMBER: builtins.int
+    DISCREPANCY_SECONDS_FIELD_NUMBER: builtins.int
+    PLANNED_DISCREPANCY_SECONDS_FIELD_NUMBER: builtins.int
+    PREDICTED_RATIO_FIELD_NUMBER: builtins.int
+    PREDICTED_PEAK_NS_FIELD_NUMBER: builtins.int
+    DELAY_BOUND_SECONDS_FIELD_NUMBER: builtins.int
+    DELAY_BOUND_CHECKS_FIELD_NUMBER: builtins.int
+    DELAY_BOUND_VIOLATIONS_FIELD_NUMBER: builtins.int
+    PROFILE_SECONDS_FIELD_NUMBER: builtins.int
+    PROFILE_ORIGIN_NS_FIELD_NUMBER: builtins.int
+    PROFILE_PERIOD_SECONDS_FIELD_NUMBER: builtins.int
+    NEIGHBOURS_FIELD_NUMBER: builtins.int
+    SOURCES_FIELD_NUMBER: builtins.int
+    ELIGIBLE_SOURCES_FIELD_NUMBER: builtins.int
+    HELD_SOURCES_FIELD_NUMBER: builtins.int
+    mode: builtins.str
+    """Of phase control: observe, shadow, adaptive, active."""
+    guard_state: builtins.str
+    """Of the guard, for the group with the most work: shadow, acquire, active, rollback, lockout."""
+    reason: builtins.str
+    dominant_period_seconds: builtins.float
+    """Of the node's queue; absent where there is none."""
+    entropy_excess: builtins.float
+    """How much less random than white noise the queue is, 0 to 1."""
+    order_parameter: builtins.float
+    """De-biased, weighted by work: 1 in step, 0 as chance has it. These and what follows are of
+    the group with the most work; absent without one.
+    """
+    mean_phase_rad: builtins.float
+    coupling: builtins.float
+    """Fraction of a phase error that is removed per cycle."""
+    discrepancy_seconds: builtins.float
+    """Root mean square of the workload discrepancy per core: now, and as planned."""
+    planned_discrepancy_seconds: builtins.float
+    predicted_ratio: builtins.float
+    """p99 of the others' waits under the plan, by that without our holds."""
+    predicted_peak_ns: builtins.int
+    """CLOCK_MONOTONIC of the next peak of the sources' backlog."""
+    delay_bound_seconds: builtins.float
+    delay_bound_checks: builtins.int
+    delay_bound_violations: builtins.int
+    profile_origin_ns: builtins.int
+    profile_period_seconds: builtins.float
+    sources: builtins.int
+    eligible_sources: builtins.int
+    held_sources: builtins.int
+    @property
+    def profile_seconds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """Backlog of the sources' work over one period, in equal parts from profile_origin_ns."""
+
+    @property
+    def neighbours(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Neighbour]:
+        """The cgroups whose rhythm the queue of the others follows, most coherent first."""
+
+    def __init__(
+        self,
+        *,
+        mode: builtins.str = ...,
+        guard_state: builtins.str = ...,
+        reason: builtins.str = ...,
+        dominant_period_seconds: builtins.float | None = ...,
+        entropy_excess: builtins.float | None = ...,
+        order_parameter: builtins.float | None = ...,
+        mean_phase_rad: builtins.float | None = ...,
+        coupling: builtins.float | None = ...,
+        discrepancy_seconds: builtins.float | None = ...,
+        planned_discrepancy_seconds: builtins.float | None = ...,
+        predicted_ratio: builtins.float | None = ...,
+        predicted_peak_ns: builtins.int | None = ...,
+        delay_bound_seconds: builtins.float | None = ...,
+        delay_bound_checks: builtins.int = ...,
+        delay_bound_violations: builtins.int = ...,
+        profile_seconds: collections.abc.Iterable[builtins.float] | None = ...,
+        profile_origin_ns: builtins.int = ...,
+        profile_period_seconds: builtins.float = ...,
+        neighbours: collections.abc.Iterable[global___Neighbour] | None = ...,
+        sources: builtins.int = ...,
+        eligible_sources: builtins.int = ...,
+        held_sources: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_coupling", b"_coupling", "_delay_bound_seconds", b"_delay_bound_seconds", "_discrepancy_seconds", b"_discrepancy_seconds", "_dominant_period_seconds", b"_dominant_period_seconds", "_entropy_excess", b"_entropy_excess", "_mean_phase_rad", b"_mean_phase_rad", "_order_parameter", b"_order_parameter", "_planned_discrepancy_seconds", b"_planned_discrepancy_seconds", "_predicted_peak_ns", b"_predicted_peak_ns", "_predicted_ratio", b"_predicted_ratio", "coupling", b"coupling", "delay_bound_seconds", b"delay_bound_seconds", "discrepancy_seconds", b"discrepancy_seconds", "dominant_period_seconds", b"dominant_period_seconds", "entropy_excess", b"entropy_excess", "mean_phase_rad", b"mean_phase_rad", "order_parameter", b"order_parameter", "planned_discrepancy_seconds", b"planned_discrepancy_seconds", "predicted_peak_ns", b"predicted_peak_ns", "predicted_ratio", b"predicted_ratio"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_coupling", b"_coupling", "_delay_bound_seconds", b"_delay_bound_seconds", "_discrepancy_seconds", b"_discrepancy_seconds", "_dominant_period_seconds", b"_dominant_period_seconds", "_entropy_excess", b"_entropy_excess", "_mean_phase_rad", b"_mean_phase_rad", "_order_parameter", b"_order_parameter", "_planned_discrepancy_seconds", b"_planned_discrepancy_seconds", "_predicted_peak_ns", b"_predicted_peak_ns", "_predicted_ratio", b"_predicted_ratio", "coupling", b"coupling", "delay_bound_checks", b"delay_bound_checks", "delay_bound_seconds", b"delay_bound_seconds", "delay_bound_violations", b"delay_bound_violations", "discrepancy_seconds", b"discrepancy_seconds", "dominant_period_seconds", b"dominant_period_seconds", "eligible_sources", b"eligible_sources", "entropy_excess", b"entropy_excess", "guard_state", b"guard_state", "held_sources", b"held_sources", "mean_phase_rad", b"mean_phase_rad", "mode", b"mode", "neighbours", b"neighbours", "order_parameter", b"order_parameter", "planned_discrepancy_seconds", b"planned_discrepancy_seconds", "predicted_peak_ns", b"predicted_peak_ns", "predicted_ratio", b"predicted_ratio", "profile_origin_ns", b"profile_origin_ns", "profile_period_seconds", b"profile_period_seconds", "profile_seconds", b"profile_seconds", "reason", b"reason", "sources", b"sources"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_coupling", b"_coupling"]) -> typing.Literal["coupling"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_delay_bound_seconds", b"_delay_bound_seconds"]) -> typing.Literal["delay_bound_seconds"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_discrepancy_seconds", b"_discrepancy_seconds"]) -> typing.Literal["discrepancy_seconds"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_dominant_period_seconds", b"_dominant_period_seconds"]) -> typing.Literal["dominant_period_seconds"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_entropy_excess", b"_entropy_excess"]) -> typing.Literal["entropy_excess"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_mean_phase_rad", b"_mean_phase_rad"]) -> typing.Literal["mean_phase_rad"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_order_parameter", b"_order_parameter"]) -> typing.Literal["order_parameter"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_planned_discrepancy_seconds", b"_planned_discrepancy_seconds"]) -> typing.Literal["planned_discrepancy_seconds"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_predicted_peak_ns", b"_predicted_peak_ns"]) -> typing.Literal["predicted_peak_ns"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_predicted_ratio", b"_predicted_ratio"]) -> typing.Literal["predicted_ratio"] | None: ...
+
+global___Rhythm = Rhythm
+
+@typing.final
+class Neighbour(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CGROUP_FIELD_NUMBER: builtins.int
+    CGROUP_ID_FIELD_NUMBER: builtins.int
+    SCORE_FIELD_NUMBER: builtins.int
+    PERIOD_SECONDS_FIELD_NUMBER: builtins.int
+    LAG_SECONDS_FIELD_NUMBER: builtins.int
+    IS_NAMED_FIELD_NUMBER: builtins.int
+    cgroup: builtins.str
+    cgroup_id: builtins.int
+    score: builtins.float
+    """Magnitude-squared coherence with the queue of the others, weighted by its spectrum, 0 to 1."""
+    period_seconds: builtins.float
+    lag_seconds: builtins.float
+    """How long after its bursts the queue follows."""
+    is_named: builtins.bool
+    """Far enough ahead of the next one to be acted on."""
+    def __init__(
+        self,
+        *,
+        cgroup: builtins.str = ...,
+        cgroup_id: builtins.int = ...,
+        score: builtins.float = ...,
+        period_seconds: builtins.float = ...,
+        lag_seconds: builtins.float = ...,
+        is_named: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["cgroup", b"cgroup", "cgroup_id", b"cgroup_id", "is_named", b"is_named", "lag_seconds", b"lag_seconds", "period_seconds", b"period_seconds", "score", b"score"]) -> None: ...
+
+global___Neighbour = Neighbour
 
 @typing.final
 class CgroupState(google.protobuf.message.Message):

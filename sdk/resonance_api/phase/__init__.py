@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The phases of periodic sources."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Version 1: ``phase.proto`` and its generated stubs."""
