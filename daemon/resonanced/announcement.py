@@ -9,6 +9,7 @@ if TYPE_CHECKING:  # the keeper shows it, and holds no more than it must
     from resonance_bpf.report import LoadReport
     from resonance_tuning.actuator.wire import Begun
     from resonance_tuning.settings import TuningSettings
+    from resonanced.config import Settings
     from resonanced.link import Ready
     from resonanced.privileges import Identity
 
@@ -19,13 +20,19 @@ _AT_THE_END: Final = {
     "restore": "at the end all of it is put back",
     "keep": "at the end it stays, until resonanced rollback",
 }
+_PHASES: Final = {
+    "observe": "no periodic work is moved",
+    "shadow": "says what moving periodic work would gain, moves none",
+    "adaptive": "a share of the sources that allow it is moved; see resonanced phase",
+    "active": "sources that allow it are moved; see resonanced phase",
+}
 
 
 def announcement(
     report: LoadReport,
     ready: Ready,
     identity: Identity,
-    tuning: TuningSettings,
+    settings: Settings,
     begun: Begun | None,
 ) -> list[str]:
     """Return the lines that are printed once the service serves.
@@ -41,7 +48,8 @@ def announcement(
         what = "no BPF: sums and means, no histograms"
     nobody = " (there is no user resonance here)" if identity.is_fallback else ""
     return [
-        *_mode_lines(report, tuning, begun),
+        *_mode_lines(report, settings.tuning, begun),
+        f"  phases   {settings.phase.mode}: {_PHASES[settings.phase.mode]}",
         f"  backend  {report.backend}, tier {report.tier}, cgroups by {report.hierarchy}; {what}",
         *(f"           not {refused.backend}: {refused.reason}" for refused in report.rejected),
         *(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The command ``resonanced``: run the service, check this host, tune it, roll back.
+"""The command ``resonanced``: run the service, steer it, check this host, tune it, roll back.
 
 Only the standard library and our errors are imported before a verb asks for more: `rollback`
 must work where the rest does not.
@@ -46,6 +46,12 @@ _RUN_EXAMPLES: Final = """\
   resonanced run --for 15               the same for 15 seconds
   resonanced run --backend bcc          one backend, or an error
 """
+_PHASE_EXAMPLES: Final = """\
+  resonanced phase                      the mode, the sources, the guards
+  resonanced phase shadow               decide, move nothing, predict the gain
+  resonanced phase active               move the sources that are free
+  resonanced phase stop                 every source to its own phase, at once
+"""
 _ROLLBACK_EXAMPLES: Final = """\
   resonanced rollback                   whatever is left of us, newest first
   resonanced rollback --left-by-services    but not what was applied by hand
@@ -64,6 +70,7 @@ examples:
   resonanced apply balanced --latency-critical /web --batch '/hogs*'
   resonanced verify                     is it still so?
   resonanced explain                    why, what it gained, how to go back
+  resonanced phase shadow               what would moving periodic work gain?
   resonanced journal                    all that was changed since boot
   resonanced rollback                   take it all back
 
@@ -152,6 +159,19 @@ def _parser() -> argparse.ArgumentParser:
     options.add_output(checks)
     checks.set_defaults(run=_check)
     options.add_to(verbs, _add_verb)
+    what = "show or set how far the running service moves periodic work"
+    phase = _add_verb(verbs, "phase", what, _PHASE_EXAMPLES)
+    phase.add_argument(
+        "mode",
+        nargs="?",
+        choices=("observe", "shadow", "adaptive", "active", "stop"),
+        help="until the service ends; stop: everything back at once, and observe",
+    )
+    phase.add_argument(
+        "--runtime-directory", metavar="DIR", help="where the service has its sockets"
+    )
+    options.add_output(phase)
+    phase.set_defaults(run=_phase)
     what = "put back what was changed, and remove what dead services left"
     back = _add_verb(verbs, "rollback", what, _ROLLBACK_EXAMPLES)
     _add_configuration(back)
@@ -236,7 +256,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return service.run(inheritance)
 
     def announce(report: LoadReport, ready: Ready, identity: Identity) -> None:
-        _announce(announcement(report, ready, identity, settings.tuning, keeper.begun))
+        _announce(announcement(report, ready, identity, settings, keeper.begun))
 
     keeper = Keeper(
         lambda: _settings(arguments),
@@ -273,6 +293,12 @@ def _tune(arguments: argparse.Namespace) -> int:
     from resonanced.verbs import tuning
 
     return tuning.VERBS[arguments.verb](arguments)
+
+
+def _phase(arguments: argparse.Namespace) -> int:
+    from resonanced.verbs.phase import phase
+
+    return phase(arguments)
 
 
 def _rollback(arguments: argparse.Namespace) -> int:

@@ -20,7 +20,9 @@ from resonance_tuning.settings import FORMS as TUNING_FORMS
 from resonance_tuning.settings import TuningSettings
 from resonanced.errors import ConfigError
 from resonanced.hints.settings import HintsSettings
+from resonanced.phase.settings import PhaseSettings
 from resonanced.signals.settings import SignalsSettings
+from resonanced.sockets import ADMIN_SOCKET
 from resonanced.telemetry.settings import TelemetrySettings
 
 __all__ = [
@@ -45,6 +47,7 @@ _FORMS: Final = {
     "probes.bpffs_directory": "must be an absolute path",
     "signals.cgroups": "must be shell patterns that begin with /, *, [ or ?",
     "hints.socket": "must be a file name that ends in .sock",
+    "phase.protect": "must be shell patterns that begin with /, *, [ or ?",
 }
 """What the patterns of these keys ask for, in words."""
 
@@ -92,6 +95,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     signals: SignalsSettings = SignalsSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     hints: HintsSettings = HintsSettings()
+    phase: PhaseSettings = PhaseSettings()
     tuning: TuningSettings = TuningSettings()
 
 
@@ -125,6 +129,9 @@ def load(path: Path | None, flags: dict[str, dict[str, Any]] | None = None) -> S
         if "matching regex" in reason:
             reason = _FORMS.get(bare) or TUNING_FORMS[bare.rpartition(".")[2]]
         raise ConfigError(_origin(bare, flags or {}, path), key, reason) from error
+    if settings.hints.socket == ADMIN_SOCKET:
+        reason = "is the name of the operator's own socket"
+        raise ConfigError(_origin("hints.socket", flags or {}, path), "hints.socket", reason)
     if settings.hints.valid_for_seconds <= settings.signals.interval_seconds:
         reason = "must be longer than signals.interval_seconds, or hints expire before the next"
         raise ConfigError(str(path or DEFAULT_PATH), "hints.valid_for_seconds", reason)

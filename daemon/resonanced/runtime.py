@@ -19,8 +19,8 @@ from typing import Final
 
 from resonanced.config import Settings
 from resonanced.errors import StartError
-from resonanced.hints.socket import is_served
 from resonanced.privileges import Identity
+from resonanced.sockets import ADMIN_SOCKET, is_served
 
 __all__ = ["directory", "held_back_log", "sweep_after_death"]
 
@@ -102,7 +102,7 @@ def sweep_after_death(settings: Settings) -> tuple[list[Path], int | None]:
 
 def _names(socket: Path) -> tuple[str, ...]:
     page = socket.with_suffix(".page").name
-    return (socket.name, page, f".{page}", _LOCK)
+    return (socket.name, page, f".{page}", ADMIN_SOCKET, _LOCK)
 
 
 def _open_home(path: Path) -> int:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The unprivileged daemon: joins the rooms and states their order, once.
 
-Signals make a snapshot at each tick, which goes to telemetry and to hints; while somebody
-reads the shared page, it is written between ticks too. One event loop does it all; metrics
-are served by threads that only read the last snapshot.
+Signals make a snapshot at each tick, tuning and phase add what they know and decide, and it
+goes to telemetry and to hints; while somebody reads the shared page, it is written between
+ticks too. One event loop does it all; metrics are served by threads that only read the last
+snapshot.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import gc
 import importlib
 import logging
 import resource
+import secrets
 import signal
 import time
 from collections.abc import Callable
@@ -33,6 +35,10 @@ from resonanced.hints.server import HintServer
 from resonanced.keeper import Inheritance
 from resonanced.model import Resolution, ResolveSubject, Snapshot
 from resonanced.notify import notify, watchdog_seconds
+from resonanced.phase.admin import AdminServer
+from resonanced.phase.loop import PhaseLoop, parameters_of
+from resonanced.phase.registry import Registry
+from resonanced.phase.server import PhaseServer
 from resonanced.signals.reading import Signals, Source
 from resonanced.signals.resolve import Resolver
 from resonanced.telemetry.server import Telemetry
@@ -47,6 +53,8 @@ _log = logging.getLogger(__name__)
 _MAX_BYTES: Final = 1 << 16
 _OTHER_DESCRIPTORS: Final = 512
 """Beside those of streams: maps, scrapes, single calls, directories that are walked."""
+_LATE_MODULES: Final = ("numpy.fft", "numpy.ma", "numpy.random")
+"""What numpy reads at first use; by then the daemon may read no code any more."""
 _RELOADS = Counter("resonance_reloads", "Reloads of the configuration, by outcome", ["outcome"])
 for _outcome in ("applied", "refused", "needs_restart"):
     _RELOADS.labels(_outcome)
@@ -60,12 +68,16 @@ def run(inheritance: Inheritance) -> int:
     int
         Exit status.
     """
+    for name in _LATE_MODULES:
+        importlib.import_module(name)
     if inheritance.actuator is not None:
         # Where nothing is tuned none of it takes memory; and as root, like all else, because
         # the code may lie where the daemon's user cannot read it.
         importlib.import_module("resonanced.tuning.loop")
     privileges.drop(inheritance.identity)
-    _allow_descriptors(2 * inheritance.settings.hints.max_streams + _OTHER_DESCRIPTORS)
+    settings = inheritance.settings
+    streams = 2 * settings.hints.max_streams + settings.phase.max_sources
+    _allow_descriptors(streams + _OTHER_DESCRIPTORS)
     keeper = link.KeeperLink(inheritance.requests)
     try:
         asyncio.run(_serve(inheritance, keeper))
@@ -115,15 +127,21 @@ class _Daemon:
             settings.hints,
             report.hierarchy,
         )
+        # Nodes that start together must not draw the same blocks and grants.
+        seed = secrets.randbits(32)
+        registry = Registry(parameters_of(settings.phase), settings.phase.mode, seed=seed)
+        self._phase = PhaseLoop(settings.phase, maps, registry)
         self._hints = HintServer(
             settings.hints,
             directory,
             report,
             self._resolve,
             settings.signals.percentile_window_seconds,
+            guests=[PhaseServer(registry, self._phase.spectrum)],
         )
+        self._admin = AdminServer(directory, registry)
         self._measured = settings.signals
-        self._named = patterns_of_settings(settings.tuning)
+        self._named = (*settings.phase.protect, *patterns_of_settings(settings.tuning))
         self._followed: tuple[str, ...] = ()
         self._configure_signals()
         self._tuning = _tuning(inheritance, self._follow)
@@ -152,6 +170,7 @@ class _Daemon:
         try:
             self._telemetry.start()
             await self._hints.start()
+            await self._admin.start()
             self._publish(self._tick())
             self._keeper.ask(
                 link.Ready(metrics=self._telemetry.url, hints=f"unix://{self._hints.path}")
@@ -169,6 +188,7 @@ class _Daemon:
             self._page.close()
             if self._tuning:
                 await self._tuning.stop()
+            await self._admin.stop()
             await self._hints.stop()
             self._telemetry.stop()
 
@@ -222,6 +242,7 @@ class _Daemon:
         if self._tuning:
             self._tuning.observe(snapshot)
             snapshot = dataclasses.replace(snapshot, tuning=self._tuning.tuning)
+        snapshot = dataclasses.replace(snapshot, rhythm=self._phase.observe(snapshot))
         self._telemetry.tick_finished(time.monotonic() - started)
         return snapshot
 

@@ -23,9 +23,10 @@ import pytest
 
 import resonance
 from fakes.hint_service import HintService
-from fakes.snapshots import WEB, distribution
+from fakes.snapshots import RHYTHM, WEB, distribution
 from resonance.hints import AsyncHints, Hints, State, aio, connect
 from resonanced.hints.settings import HintsSettings
+from resonanced.model import Rhythm
 
 SETTINGS = HintsSettings(heartbeat_seconds=0.2, valid_for_seconds=60.0)
 PATIENCE = 10.0
@@ -103,6 +104,33 @@ def test_the_state_now(service: HintService, client: Client) -> None:
     assert state.is_fresh
     assert [each.cgroup for each in state.cgroups] == ["other", WEB.cgroup]
     assert client.hints.status.service == ""
+
+
+def test_the_rhythm_of_the_node(service: HintService, client: Client) -> None:
+    assert client.ask("state", timeout=PATIENCE).rhythm is None
+    service.publish(rhythm=RHYTHM)
+    told = client.ask("state", ["/nobody"], timeout=PATIENCE).rhythm
+    assert (told.sources, told.eligible_sources, told.held_sources) == (8, 6, 4)
+    for name in set(told.__struct_fields__) & set(Rhythm.__slots__) - {"neighbours", "sources"}:
+        assert getattr(told, name) == getattr(RHYTHM, name), name
+    (neighbour,) = told.neighbours
+    assert (neighbour.cgroup, neighbour.cgroup_id) == (WEB.cgroup, WEB.cgroup_id)
+    assert (neighbour.period_seconds, neighbour.is_named) == (0.1, True)
+
+
+def test_what_is_not_known_of_the_rhythm_is_none(service: HintService, client: Client) -> None:
+    service.publish(rhythm=Rhythm(mode="shadow"))
+    told = client.ask("state", timeout=PATIENCE).rhythm
+    assert (told.mode, told.guard_state, told.neighbours, told.profile_seconds) == (
+        "shadow",
+        "",
+        (),
+        (),
+    )
+    assert told.dominant_period_seconds is None
+    assert told.order_parameter is None
+    assert told.predicted_peak_ns is None
+    assert told.delay_bound_seconds is None
 
 
 def test_one_cgroup_with_its_histograms(service: HintService, client: Client) -> None:

@@ -20,6 +20,7 @@ from resonance_api.hints.v1.hints_pb2 import (
     State,
 )
 from resonance_api.hints.v1.hints_pb2_grpc import HintsServicer, add_HintsServicer_to_server
+from resonance_api.phase.v1.phase_pb2_grpc import PhaseServicer, add_PhaseServicer_to_server
 
 
 class HintDaemon(HintsServicer):
@@ -45,10 +46,14 @@ class HintDaemon(HintsServicer):
 
 
 @contextlib.contextmanager
-def serve(socket: Path, servicer: HintsServicer) -> Iterator[Path]:
+def serve(
+    socket: Path, servicer: HintsServicer, phase: PhaseServicer | None = None
+) -> Iterator[Path]:
     """Serve on a socket until the block ends."""
     server = grpc.server(ThreadPoolExecutor(max_workers=4))
     add_HintsServicer_to_server(servicer, server)
+    if phase is not None:
+        add_PhaseServicer_to_server(phase, server)
     server.add_insecure_port(f"unix:{socket}")
     server.start()
     yield socket

@@ -12,7 +12,15 @@ import numpy as np
 from resonance_bpf.catalogue import BUCKETS, PROGRAMS, SCHEDULING_CLASSES, SLOTS
 from resonance_bpf.layouts import bucket_index
 from resonance_bpf.report import LoadReport, ProgramReport
-from resonanced.model import Distribution, Overhead, Slot, Snapshot, Tuning
+from resonanced.model import (
+    Distribution,
+    Neighbour,
+    Overhead,
+    Rhythm,
+    Slot,
+    Snapshot,
+    Tuning,
+)
 
 OTHER = Slot(index=0, generation=1, cgroup="other", cgroup_id=0)
 WEB = Slot(index=3, generation=2, cgroup="/system.slice/web.service", cgroup_id=4711)
@@ -37,6 +45,33 @@ TUNING = Tuning(
     drifts={"cpu_weight": 0},
     verdicts={("cpu_weight", "kept"): 1},
     grants={WEB.cgroup: (1, 2, 3)},
+)
+
+RHYTHM = Rhythm(
+    mode="active",
+    configured_mode="shadow",
+    guard_state="acquire",
+    reason="the plan has a quarter of the discrepancy",
+    dominant_period_seconds=0.1,
+    entropy_excess=0.5,
+    order_parameter=0.9,
+    mean_phase_rad=1.25,
+    coupling=1.0,
+    discrepancy_seconds=0.02,
+    planned_discrepancy_seconds=0.005,
+    predicted_ratio=0.25,
+    predicted_peak_ns=500_000_000_000,
+    delay_bound_seconds=0.03,
+    delay_bound_checks=100,
+    delay_bound_violations=1,
+    profile_seconds=tuple(step / 64 for step in range(64)),
+    profile_origin_ns=499_000_000_000,
+    profile_period_seconds=0.1,
+    neighbours=(Neighbour(WEB, 0.75, 0.1, 0.025, is_named=True),),
+    sources={"registered": 8, "eligible": 6, "held": 4},
+    trips={"anti_herd": 0, "rollback": 1},
+    commands={"grant": 2, "slew": 4, "home": 0, "shadowed": 3},
+    missed_bins=17,
 )
 
 

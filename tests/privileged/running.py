@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -52,7 +53,8 @@ class Place:
         for table in ours.keys() | tables.keys():
             lines.append(f"[{table}]")
             for key, value in (ours.get(table, {}) | tables.get(table, {})).items():
-                lines.append(f"{key} = {value!r}".replace("'", '"'))
+                # What JSON makes of these values TOML reads as the same.
+                lines.append(f"{key} = {json.dumps(value)}")
         self.config.write_text("\n".join(lines), encoding="utf-8")
 
     def command(self, verb: str, *flags: str) -> list[str]:

@@ -5,6 +5,7 @@
 
     settings    the [hints] table
     messages    a Snapshot as protobuf, built only when somebody asks
+      rhythm    what is periodic, as the same
     socket      the Unix socket: taken, stale, too long, forbidden
     server      Get, Watch, Resolve, health and reflection over that socket
     page        pressure per slot in memory that readers map (docs/shared-page.md)

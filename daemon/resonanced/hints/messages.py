@@ -24,6 +24,7 @@ import numpy.typing as npt
 from resonance_api.hints.v1 import hints_pb2
 from resonance_bpf.catalogue import SLOTS
 from resonance_bpf.layouts import BUCKET_UPPER_NS
+from resonanced.hints.rhythm import rhythm_message
 from resonanced.model import Distribution, Snapshot, UInts, shown_path
 
 __all__ = ["Header", "Publication", "Question", "quantiles_ns"]
@@ -107,33 +108,46 @@ class Publication:
     header : Header
     latencies : dict, optional
         Those of the snapshot's waits, where they are known already.
+    rhythm : bytes, optional
+        A serialised response that holds the snapshot's rhythm, likewise.
     """
 
-    __slots__ = ("_answers", "_asked", "_header", "_latencies", "snapshot")
+    __slots__ = ("_answers", "_asked", "_header", "_latencies", "_rhythm", "snapshot")
 
     def __init__(
-        self, snapshot: Snapshot, header: Header, latencies: dict[str, _Latencies] | None = None
+        self,
+        snapshot: Snapshot,
+        header: Header,
+        latencies: dict[str, _Latencies] | None = None,
+        rhythm: bytes | None = None,
     ) -> None:
         self.snapshot = snapshot
         self._header = header
         self._answers: dict[Question, bytes] = {}
         self._asked: set[Question] = set()
         self._latencies = latencies
+        self._rhythm = rhythm
 
     def followed_by(self, snapshot: Snapshot) -> Publication:
         """Return the publication of the next snapshot.
 
-        Waits change once a second, pressure with each snapshot; records are replaced, never
-        changed, so the same ones mean the same latencies.
+        Waits change once a second, the rhythm at most twice, pressure with each snapshot;
+        records are replaced, never changed, so the same ones mean the same messages.
         """
         is_same = (
             snapshot.runqueue is self.snapshot.runqueue
             and snapshot.sockets is self.snapshot.sockets
         )
-        return Publication(snapshot, self._header, self._latencies if is_same else None)
+        has_same_rhythm = snapshot.rhythm is self.snapshot.rhythm
+        return Publication(
+            snapshot,
+            self._header,
+            self._latencies if is_same else None,
+            self._rhythm if has_same_rhythm else None,
+        )
 
     def head(self) -> hints_pb2.State:
-        """Return the state without its cgroups, as old as it is now."""
+        """Return the state without its cgroups and the rhythm, as old as it is now."""
         snapshot, header = self.snapshot, self._header
         return hints_pb2.State(
             instance=header.instance,
@@ -150,7 +164,7 @@ class Publication:
         )
 
     def answer(self, question: Question) -> bytes:
-        """Return a serialised response that holds only the cgroups asked for.
+        """Return a serialised response that holds only the cgroups asked for, and the rhythm.
 
         ``GetResponse`` and ``WatchResponse`` both carry the state as field 1, and protobuf
         merges what is concatenated: these bytes followed by a response with `head` are one
@@ -172,10 +186,16 @@ class Publication:
         answer = self._answers.get(question)
         if answer is None:
             state = hints_pb2.State(cgroups=self._cgroups(question))
-            answer = hints_pb2.GetResponse(state=state).SerializeToString()
+            answer = hints_pb2.GetResponse(state=state).SerializeToString() + self._told_rhythm()
             if len(self._answers) < _KEPT_ANSWERS:
                 self._answers[question] = answer
         return answer
+
+    def _told_rhythm(self) -> bytes:
+        if self._rhythm is None:
+            state = hints_pb2.State(rhythm=rhythm_message(self.snapshot.rhythm))
+            self._rhythm = hints_pb2.GetResponse(state=state).SerializeToString()
+        return self._rhythm
 
     def _cgroups(self, question: Question) -> Iterator[hints_pb2.CgroupState]:
         waits = self.latencies()

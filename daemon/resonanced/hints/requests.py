@@ -20,6 +20,8 @@ from resonanced.model import Endpoint, ResolveSubject
 
 __all__ = ["RefusedError", "interval_seconds", "parse", "parse_endpoint", "question", "subject"]
 
+_MOST_BYTES: Final = 16 * 1024
+"""Of a request: 64 patterns of 250 bytes."""
 _DEFAULT_INTERVAL_SECONDS: Final = 0.1
 _MOST_PATTERNS: Final = 64
 _MOST_PORTS: Final = 65_535
@@ -44,8 +46,11 @@ def parse(kind: type[_M], payload: bytes) -> _M:
     Raises
     ------
     RefusedError
-        The bytes are not such a message.
+        The bytes are too many, or not such a message.
     """
+    if len(payload) > _MOST_BYTES:
+        reason = f"longer than {_MOST_BYTES} bytes"
+        raise RefusedError(reason, grpc.StatusCode.RESOURCE_EXHAUSTED)
     try:
         return kind.FromString(payload)
     except DecodeError as error:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import grpc
 import grpc.aio
@@ -27,11 +27,11 @@ from resonanced.hints import requests
 from resonanced.hints.messages import Header, Publication
 from resonanced.hints.requests import RefusedError
 from resonanced.hints.settings import HintsSettings
-from resonanced.hints.socket import check_socket_path, socket_mode
 from resonanced.hints.streams import Board
 from resonanced.model import Resolution, ResolveSubject, Snapshot, shown_path
+from resonanced.sockets import check_socket_path, socket_mode
 
-__all__ = ["HintServer"]
+__all__ = ["Guest", "HintServer"]
 
 REQUESTS: Final = Counter(
     "resonance_hint_requests_total",
@@ -50,7 +50,7 @@ _STOP_SECONDS: Final = 0.5
 _OTHER_CALLS: Final = 256
 """Calls served at once beside the streams: Get, Resolve, health, reflection."""
 _OPTIONS: Final = (
-    ("grpc.max_receive_message_length", 16 * 1024),  # 64 patterns of 250 bytes
+    ("grpc.max_receive_message_length", 64 * 1024),  # a report of a guest; ours are far smaller
     ("grpc.max_metadata_size", 8 * 1024),
     ("grpc.max_concurrent_streams", 100),  # per connection
     ("grpc.http2.bdp_probe", 0),  # keeps the flow-control window at 64 KiB
@@ -59,6 +59,28 @@ _OPTIONS: Final = (
 _R = TypeVar("_R")
 _Context = grpc.aio.ServicerContext[bytes, bytes]
 _Handler = Callable[[bytes, _Context], Awaitable[_R]]
+
+
+class Guest(Protocol):
+    """Another service on our socket."""
+
+    @property
+    def name(self) -> str:
+        """Of the service, for health and reflection."""
+        ...
+
+    @property
+    def most_streams(self) -> int:
+        """That it serves at once."""
+        ...
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """Return what answers its calls."""
+        ...
+
+    def close(self) -> None:
+        """End its streams."""
+        ...
 
 
 class HintServer:
@@ -75,6 +97,8 @@ class HintServer:
         Finds the cgroup of an endpoint or process.
     percentile_window_seconds : float
         Span of the percentiles in the snapshots.
+    guests : sequence of Guest
+        Other services on the same socket.
     """
 
     def __init__(
@@ -84,10 +108,13 @@ class HintServer:
         report: LoadReport,
         resolve: Callable[[ResolveSubject], Resolution],
         percentile_window_seconds: float,
+        *,
+        guests: Sequence[Guest] = (),
     ) -> None:
         self.path = (directory / settings.socket).absolute()
         self._settings = settings
         self._resolve = resolve
+        self._guests = guests
         self._header = Header(
             instance=secrets.randbits(64),
             valid_for_seconds=settings.valid_for_seconds,
@@ -109,14 +136,15 @@ class HintServer:
             The path cannot be had.
         """
         check_socket_path(self.path)
-        server = grpc.aio.server(
-            options=_OPTIONS, maximum_concurrent_rpcs=self._settings.max_streams + _OTHER_CALLS
-        )
-        server.add_generic_rpc_handlers((self._handlers(),))
+        streams = self._settings.max_streams + sum(guest.most_streams for guest in self._guests)
+        server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=streams + _OTHER_CALLS)
+        guests = (guest.handler() for guest in self._guests)
+        server.add_generic_rpc_handlers((self._handlers(), *guests))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        served = (SERVICE, *(guest.name for guest in self._guests))
+        names = (*served, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
-        for service in ("", SERVICE):
+        for service in ("", *served):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         try:
             with socket_mode(SOCKET_MODE):
@@ -138,6 +166,8 @@ class HintServer:
         if self._server is None:
             return
         self._board.close()
+        for guest in self._guests:
+            guest.close()
         await self._health.enter_graceful_shutdown()
         await self._server.stop(_STOP_SECONDS)
         self._server = None

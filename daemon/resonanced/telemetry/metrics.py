@@ -26,6 +26,7 @@ from prometheus_client.registry import Collector
 from resonance_bpf.catalogue import SCHEDULING_CLASSES
 from resonance_bpf.report import LoadReport
 from resonanced.model import OBSERVING, Overhead, Snapshot, Tuning, UInts, shown_path
+from resonanced.telemetry.rhythm import rhythm_families
 from resonanced.telemetry.tuning import tuning_families
 
 __all__ = ["TICK_DURATION", "SnapshotCollector"]
@@ -89,6 +90,7 @@ class SnapshotCollector(Collector):
             yield from _host_families(snapshot)
             yield from _overhead_families(snapshot.overhead)
             yield from tuning_families(snapshot)
+            yield from rhythm_families(snapshot)
 
 
 def _load_families(report: LoadReport) -> Iterator[Metric]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The verbs that look at, change and give back the node's settings.
+"""The verbs that look at, change and give back the node's settings, and steer the service.
 
 Each imports only what stands below it::
 
@@ -7,5 +7,6 @@ Each imports only what stands below it::
     tuning, explain     plan, apply, verify, journal; explain
     desk                what each of them looks at
     report, story       what they say
+    phase               asks the running service how far it moves periodic work
     options, terminal   what they are told, and how text reaches a terminal unharmed
 """

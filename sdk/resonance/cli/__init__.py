@@ -6,6 +6,10 @@
     resonance top       live table per cgroup          top, readings; table, screen (rich)
     resonance runqlat   one histogram of one interval  runqlat
     resonance hints     what applications are told     hints
+    resonance explain   why a source runs when it does explain
+    resonance spectrum  what beats, and in which step  spectrum (rich, matplotlib)
+    resonance advise    what to change oneself         advise
+    resonance simulate  would phase control help       simulate
 
     connection          the daemon on its Unix socket, and one clear line when it is away
     options, units      what the commands share of arguments and of text
@@ -29,6 +33,9 @@ examples:
   resonance top                      the live table; q quits
   resonance runqlat --for 5          a histogram of the next 5 seconds
   resonance hints get --output json  what applications are told, once
+  resonance spectrum                 is there a rhythm, and who is in step?
+  resonance explain flush            why the source "flush" runs when it does
+  resonance advise timers            which systemd timers to spread
 """
 
 
@@ -92,7 +99,7 @@ def _silence_stdout() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from resonance.cli import hints, runqlat, top
+    from resonance.cli import advise, explain, hints, runqlat, simulate, spectrum, top
 
     parser = argparse.ArgumentParser(
         prog="resonance",
@@ -105,4 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     top.add_parser(subparsers)
     runqlat.add_parser(subparsers)
     hints.add_parser(subparsers)
+    explain.add_parser(subparsers)
+    spectrum.add_parser(subparsers)
+    advise.add_parser(subparsers)
+    simulate.add_parser(subparsers)
     return parser

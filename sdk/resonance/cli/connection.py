@@ -13,26 +13,55 @@ import grpc
 from resonance.hints._link import why_no_socket
 from resonance_api.hints.v1.hints_pb2 import GetRequest, State
 from resonance_api.hints.v1.hints_pb2_grpc import HintsStub
+from resonance_api.phase.v1.phase_pb2 import (
+    ExplainRequest,
+    ExplainResponse,
+    SpectrumRequest,
+    SpectrumResponse,
+)
+from resonance_api.phase.v1.phase_pb2_grpc import PhaseStub
 
-__all__ = ["CommandError", "Daemon", "connect"]
+__all__ = ["CommandError", "Daemon", "connect", "needing"]
 
 _ANSWER_SECONDS = 5.0
+_OPTIONS = (("grpc.max_receive_message_length", 16 * 1024 * 1024),)
+"""The series of 256 cgroups are 8 MiB; gRPC's own limit is 4."""
 
 
 class CommandError(Exception):
     """Why a command cannot do what it was asked: one line, with what to do next."""
 
 
+@contextlib.contextmanager
+def needing(what: str) -> Generator[None]:
+    """Say `what` where an import fails for a package that an extra would bring."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0].startswith("resonance"):
+            raise
+        raise CommandError(what) from error
+
+
 class Daemon:
     """The daemon behind one open channel."""
 
-    def __init__(self, stub: HintsStub) -> None:
-        self._stub = stub
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._hints = HintsStub(channel)
+        self._phase = PhaseStub(channel)
 
     def state(self, cgroups: Iterable[str] = (), *, include_histograms: bool = False) -> State:
         """Return the state now, of the cgroups that match one of the patterns, or of all."""
         request = GetRequest(cgroups=cgroups, include_histograms=include_histograms)
-        return self._stub.Get(request, timeout=_ANSWER_SECONDS).state
+        return self._hints.Get(request, timeout=_ANSWER_SECONDS).state
+
+    def explain(self, source: str) -> ExplainResponse:
+        """Return why the sources whose name matches are where they are."""
+        return self._phase.Explain(ExplainRequest(source=source), timeout=_ANSWER_SECONDS)
+
+    def spectrum(self, cgroups: Iterable[str] = ()) -> SpectrumResponse:
+        """Return the series of the cgroups that match one of the patterns, and all phases."""
+        return self._phase.Spectrum(SpectrumRequest(cgroups=cgroups), timeout=_ANSWER_SECONDS)
 
 
 @contextlib.contextmanager
@@ -46,9 +75,9 @@ def connect(socket: Path) -> Generator[Daemon]:
     """
     if reason := why_no_socket(socket):
         raise CommandError(f"{socket}: {reason}")
-    with grpc.insecure_channel(f"unix:{socket}") as channel:
+    with grpc.insecure_channel(f"unix:{socket}", options=_OPTIONS) as channel:
         try:
-            yield Daemon(HintsStub(channel))
+            yield Daemon(channel)
         except grpc.RpcError as error:
             raise CommandError(_explain(socket, error)) from error
 

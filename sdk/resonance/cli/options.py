@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from resonance.hints._link import socket_path
 
-__all__ = ["Subparsers", "add_common_options", "seconds"]
+__all__ = ["Subparsers", "add_common_options", "add_output_option", "seconds"]
 
 # argparse has no public name for what add_subparsers() returns.
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
@@ -24,6 +24,11 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
         default=socket_path(None),
         help="the daemon's socket (default %(default)s)",
     )
+    add_output_option(parser)
+
+
+def add_output_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--output``."""
     parser.add_argument("--output", choices=("text", "json"), default="text", help="default text")
 
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from resonance.cli.rhythm import Rhythm, rhythm_from_wire
 from resonance_api.hints.v1.hints_pb2 import CgroupState, Latency, State
 
 __all__ = ["HISTORY", "SORTS", "Reading", "Row", "Tracker"]
@@ -44,6 +45,7 @@ class Reading:
     mode: str
     is_restarted: bool
     rows: tuple[Row, ...]
+    rhythm: Rhythm | None = None
 
 
 _STILL_SECONDS = 2.5
@@ -87,6 +89,7 @@ class Tracker:
             mode=state.mode,
             is_restarted=is_restarted,
             rows=tuple(sorted(rows, key=self._rank)),
+            rhythm=rhythm_from_wire(state),
         )
 
     def _count(self, before: State, state: State) -> None:

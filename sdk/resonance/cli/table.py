@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from resonance.cli.readings import HISTORY, Reading, Row
+from resonance.cli.rhythm import rhythm_lines
 from resonance.cli.units import count_text, duration_text, path_text
 
 __all__ = ["reading_table", "sparkline"]
@@ -23,6 +24,8 @@ __all__ = ["reading_table", "sparkline"]
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _PATH_COLUMNS = 16
 _SPARK_COLUMNS = 8
+_RHYTHM_SHARE = 0.4
+"""The rhythm gets at most this part of the lines: the table is of the cgroups."""
 _FRAME_LINES = 4
 """Header line, two lines of column heads, and the line the cursor rests on."""
 
@@ -53,10 +56,24 @@ def reading_table(reading: Reading, columns: int, lines: int | None = None) -> R
     from moving.
     """
     is_live = lines is not None
-    shown = reading.rows if lines is None else reading.rows[: max(1, lines - _FRAME_LINES)]
+    rhythm = _rhythm(reading, columns)
+    if lines is not None:
+        rhythm = rhythm[: round(lines * _RHYTHM_SHARE)]
+    taken = _FRAME_LINES + len(rhythm)
+    shown = reading.rows if lines is None else reading.rows[: max(1, lines - taken)]
     hidden = len(reading.rows) - len(shown)
     more = [Text(f"and {hidden} more", style="dim")] if hidden else []
-    return Group(_header(reading, columns), _table(shown, columns, is_live=is_live), *more)
+    table = _table(shown, columns, is_live=is_live)
+    return Group(_header(reading, columns), *rhythm, table, *more)
+
+
+def _rhythm(reading: Reading, columns: int) -> list[Text]:
+    if reading.rhythm is None:
+        return []
+    lines = [Text(line, no_wrap=True) for line in rhythm_lines(reading.rhythm, columns)]
+    for line in lines:
+        line.truncate(columns, overflow="ellipsis")
+    return lines
 
 
 def _header(reading: Reading, columns: int) -> Text:

@@ -25,7 +25,9 @@ __all__ = ["add_parser"]
 
 _DESCRIPTION = """\
 Show who waits, live. Pressure is the share of time somebody in the cgroup
-waited for a CPU; percentiles are those of the daemon's last 10 seconds.
+waited for a CPU; percentiles are those of the daemon's last 10 seconds. Above
+the table: the rhythm of the queue, the periodic sources and how far they are in
+step (R), and the work they pile up.
 """
 _EXAMPLES = """\
 examples:
@@ -138,4 +140,6 @@ def _json(reading: Reading) -> dict[str, Any]:
     rows = record.pop("rows")
     for row in rows:
         del row["history"]
+    if reading.rhythm and reading.rhythm.delay_bound_seconds == math.inf:
+        record["rhythm"]["delay_bound_seconds"] = "inf"  # which JSON has no number for
     return {**record, "cgroups": rows}

@@ -3,11 +3,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-__all__ = ["count_text", "cpus_text", "duration_text", "path_text"]
+__all__ = [
+    "count_text",
+    "cpus_text",
+    "duration_text",
+    "moment_text",
+    "path_text",
+    "quantity_text",
+    "safe_text",
+]
 
 _DURATIONS = ((1e-6, 1e9, "ns"), (1e-3, 1e6, "us"), (1.0, 1e3, "ms"), (1e4, 1.0, "s"))
+_LEAST_SECONDS = 0.5e-9
 _COUNTS = ((1e3, 1.0, ""), (1e6, 1e-3, "k"), (1e9, 1e-6, "M"))
 
 
@@ -17,12 +27,25 @@ def duration_text(duration_seconds: float | None) -> str:
     >>> [duration_text(value) for value in (5e-9, 1.024e-06, 0.0123, 75.0, None)]
     ['5ns', '1.02us', '12.3ms', '75.0s', '-']
     """
-    if duration_seconds is None:
+    if duration_seconds is None or math.isnan(duration_seconds):
         return "-"
+    if math.isinf(duration_seconds):
+        return "inf"
     for below, factor, unit in _DURATIONS:
         if duration_seconds < below * 0.9995:
             return _digits(duration_seconds * factor, is_whole=unit == "ns") + unit
     return f"{duration_seconds / 3600:.0f}h"
+
+
+def moment_text(moment_seconds: float) -> str:
+    """Write a point in time, which may be the very beginning; before it with a sign.
+
+    >>> moment_text(0.0), moment_text(1e-12), moment_text(-0.002)
+    ('0', '0', '-2.00ms')
+    """
+    if abs(moment_seconds) < _LEAST_SECONDS:
+        return "0"
+    return ("-" if moment_seconds < 0.0 else "") + duration_text(abs(moment_seconds))
 
 
 def count_text(count: float | None) -> str:
@@ -63,8 +86,42 @@ def path_text(path: str, columns: int) -> str:
     >>> path_text("/system.slice/web.service", 12), path_text("/\33[2J", 12)
     ('…web.service', '/?[2J')
     """
-    path = "".join(letter if letter.isprintable() else "?" for letter in path)
+    path = safe_text(path)
     return path if len(path) <= columns else f"…{path[len(path) - columns + 1 :]}"
+
+
+def safe_text(text: str) -> str:
+    r"""Return what somebody else named, without what would steer the terminal.
+
+    >>> safe_text("a\33[2Jb")
+    'a?[2Jb'
+    """
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def quantity_text(name: str, value: float) -> tuple[str, str]:
+    """Split a quantity whose name ends with its unit into a label and a short text.
+
+    >>> quantity_text("period_seconds", 0.1), quantity_text("phase_rad", math.pi / 2)
+    (('period', '100ms'), ('phase', '90 deg'))
+    >>> quantity_text("predicted_ratio", 0.116), quantity_text("releases", 128.0)
+    (('predicted ratio', '0.12'), ('releases', '128'))
+    """
+    unit = next((unit for unit in ("_seconds", "_rad", "_hz") if name.endswith(unit)), "")
+    label = name.removesuffix(unit).replace("_", " ")
+    return label, _valued(value, unit)
+
+
+def _valued(value: float, unit: str) -> str:
+    if math.isnan(value):
+        return "-"
+    if unit == "_seconds":
+        return moment_text(value)
+    if unit == "_rad":
+        return f"{math.degrees(value):.0f} deg"
+    if unit == "_hz":
+        return f"{value:.3g} Hz"
+    return f"{value + 0.0:.0f}" if value.is_integer() else f"{value:.2g}"
 
 
 def _digits(value: float, *, is_whole: bool) -> str:

@@ -18,6 +18,7 @@ The layers, top first::
     _page            pressure from the shared page, without a system call
     _cgroup          which cgroup is this process in
     _records         what comes back
+    _rhythm          the same of the node's rhythm
 
 One rule holds everywhere: what is not known is ``None``. No daemon, an old daemon, a newer
 daemon, a stale value, a cgroup that is not measured: ``None``, and ``status`` says why. Only a
@@ -37,6 +38,7 @@ from resonance.hints._records import (
     State,
     Status,
 )
+from resonance.hints._rhythm import Neighbour, Rhythm
 from resonance.hints.aio import AsyncHints
 
 __all__ = [
@@ -46,7 +48,9 @@ __all__ = [
     "Histogram",
     "Kind",
     "Latency",
+    "Neighbour",
     "Resolution",
+    "Rhythm",
     "State",
     "Status",
     "Subscription",

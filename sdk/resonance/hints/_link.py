@@ -18,9 +18,9 @@ import time
 from pathlib import Path
 from typing import Final
 
-__all__ = ["FailedCallError", "Link", "socket_path", "why_no_socket"]
+__all__ = ["SOCKET_VARIABLE", "FailedCallError", "Link", "socket_path", "why_no_socket"]
 
-_SOCKET_VARIABLE: Final = "RESONANCE_HINTS_SOCKET"
+SOCKET_VARIABLE: Final = "RESONANCE_HINTS_SOCKET"
 _DEFAULT_SOCKET: Final = "/run/resonance/hints.sock"
 _FIRST_SECONDS: Final = 0.1
 _LONGEST_SECONDS: Final = 5.0
@@ -31,7 +31,7 @@ _PATH_BYTES: Final = 107
 
 def socket_path(socket: str | os.PathLike[str] | None) -> Path:
     """Return the daemon's socket: the one given, else the environment's, else the default."""
-    given = socket if socket is not None else os.environ.get(_SOCKET_VARIABLE) or _DEFAULT_SOCKET
+    given = socket if socket is not None else os.environ.get(SOCKET_VARIABLE) or _DEFAULT_SOCKET
     return Path(given).absolute()
 
 
@@ -102,7 +102,7 @@ class Link:
 
     def _explain(self, error: FailedCallError) -> str:
         match error.code:
-            case "UNAVAILABLE" if not self._path.exists():
+            case "UNAVAILABLE" if not os.path.exists(self._path):  # never raises, as a path's may
                 return "no daemon here; start `resonanced run`"
             case "UNAVAILABLE" if not os.access(self._path, os.W_OK):
                 return "permission denied; join the group that owns it (resonance)"

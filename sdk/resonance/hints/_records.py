@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from resonance.hints._cgroup import cgroup_id
+from resonance.hints._rhythm import Rhythm, rhythm_from_wire
 
 if TYPE_CHECKING:
     from resonance_api.hints.v1 import hints_pb2
@@ -134,6 +135,8 @@ class State(msgspec.Struct, frozen=True):
     cgroups : tuple of CgroupState
     is_heartbeat : bool
         Nothing but the time changed since the last state of this subscription.
+    rhythm : Rhythm or None
+        ``None`` where the daemon's tier has no time bins and no source is registered.
     """
 
     instance: int
@@ -148,6 +151,7 @@ class State(msgspec.Struct, frozen=True):
     percentile_window_seconds: float
     cgroups: tuple[CgroupState, ...]
     is_heartbeat: bool = False
+    rhythm: Rhythm | None = None
 
     @property
     def age_seconds(self) -> float:
@@ -208,6 +212,7 @@ def state_from_wire(message: hints_pb2.State, *, is_heartbeat: bool = False) -> 
         percentile_window_seconds=message.percentile_window_seconds,
         cgroups=tuple([_cgroup_from_wire(each) for each in message.cgroups]),
         is_heartbeat=is_heartbeat,
+        rhythm=rhythm_from_wire(message.rhythm) if message.HasField("rhythm") else None,
     )
 
 

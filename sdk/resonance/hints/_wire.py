@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Final, cast
 import grpc
 import grpc.aio
 
-from resonance.hints._link import FailedCallError, why_no_socket
+from resonance.hints._channel import OPTIONS, Fork, check, failed
+from resonance.hints._link import FailedCallError
 from resonance.hints._records import Resolution, State, resolution_from_wire, state_from_wire
 from resonance_api.hints.v1.hints_pb2 import GetRequest, ResolveRequest, WatchRequest
 from resonance_api.hints.v1.hints_pb2_grpc import HintsStub
@@ -22,40 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncDaemon", "Daemon"]
 
-_OPTIONS: Final = (
-    ("grpc.use_local_subchannel_pool", 1),  # a new channel connects at once, without a backoff
-    ("grpc.http2.bdp_probe", 0),  # a wider window would only hold more old states
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
-)
 _ENDED: Final = "the daemon ended the stream"
-
-
-class _Fork:
-    """Whether this process was forked from one that had gRPC's event loop.
-
-    Its thread is always inside of gRPC, so gRPC cannot make ready for a fork, and a call in
-    the child ends the child (grpc/grpc, ``doc/fork_support.md``).
-    """
-
-    has_loop = False
-    is_child = False
-
-    @classmethod
-    def after_in_child(cls) -> None:
-        cls.is_child = cls.has_loop
-
-
-def _check(path: Path) -> None:
-    """Raise where gRPC would end this process or write to its log."""
-    if _Fork.is_child:
-        reason = "forked from a process that uses resonance.hints.aio; spawn it instead"
-        raise FailedCallError("FAILED_PRECONDITION", reason)
-    if reason := why_no_socket(path):
-        raise FailedCallError("FAILED_PRECONDITION", reason)
-
-
-os.register_at_fork(after_in_child=_Fork.after_in_child)
 
 
 class Daemon:
@@ -65,8 +32,8 @@ class Daemon:
     """
 
     def __init__(self, path: Path) -> None:
-        _check(path)
-        self._channel = grpc.insecure_channel(f"unix:{path}", options=_OPTIONS)
+        check(path)
+        self._channel = grpc.insecure_channel(f"unix:{path}", options=OPTIONS)
         self._stub = HintsStub(self._channel)
 
     def state(
@@ -77,7 +44,7 @@ class Daemon:
         try:
             return state_from_wire(self._stub.Get(request, timeout=timeout_seconds).state)
         except grpc.RpcError as error:
-            raise _failed(error) from error
+            raise failed(error) from error
 
     def watch(self, cgroups: tuple[str, ...], interval_seconds: float) -> Iterator[State]:
         """Yield the state now, and each that follows; ends only by raising."""
@@ -86,7 +53,7 @@ class Daemon:
             for response in self._stub.Watch(request):
                 yield state_from_wire(response.state, is_heartbeat=response.is_heartbeat)
         except grpc.RpcError as error:
-            raise _failed(error) from error
+            raise failed(error) from error
         except ValueError as error:  # what gRPC raises when another thread has closed the channel
             raise FailedCallError("CANCELLED", str(error)) from error
         raise FailedCallError("UNAVAILABLE", _ENDED)
@@ -98,7 +65,7 @@ class Daemon:
                 self._stub.Resolve(_resolve_request(subject), timeout=timeout_seconds)
             )
         except grpc.RpcError as error:
-            raise _failed(error) from error
+            raise failed(error) from error
 
     def close(self) -> None:
         """End all calls."""
@@ -109,10 +76,10 @@ class AsyncDaemon:
     """The same for the event loop it is made in, and no other."""
 
     def __init__(self, path: Path) -> None:
-        _check(path)
-        _Fork.has_loop = True
+        check(path)
+        Fork.has_loop = True
         self._loop = asyncio.get_running_loop()
-        self._channel = grpc.aio.insecure_channel(f"unix:{path}", options=_OPTIONS)
+        self._channel = grpc.aio.insecure_channel(f"unix:{path}", options=OPTIONS)
         self._stub = cast("HintsAsyncStub", HintsStub(self._channel))
 
     async def state(
@@ -123,7 +90,7 @@ class AsyncDaemon:
         try:
             return state_from_wire((await self._stub.Get(request, timeout=timeout_seconds)).state)
         except grpc.RpcError as error:
-            raise _failed(error) from error
+            raise failed(error) from error
 
     async def watch(
         self, cgroups: tuple[str, ...], interval_seconds: float
@@ -134,7 +101,7 @@ class AsyncDaemon:
             async for response in self._stub.Watch(request):
                 yield state_from_wire(response.state, is_heartbeat=response.is_heartbeat)
         except grpc.RpcError as error:
-            raise _failed(error) from error
+            raise failed(error) from error
         raise FailedCallError("UNAVAILABLE", _ENDED)
 
     async def resolve(self, subject: str | int, timeout_seconds: float) -> Resolution:
@@ -144,7 +111,7 @@ class AsyncDaemon:
                 await self._stub.Resolve(_resolve_request(subject), timeout=timeout_seconds)
             )
         except grpc.RpcError as error:
-            raise _failed(error) from error
+            raise failed(error) from error
 
     @property
     def is_here(self) -> bool:
@@ -162,7 +129,3 @@ def _resolve_request(subject: str | int) -> ResolveRequest:
     if not 0 < subject < 1 << 31:
         raise FailedCallError("INVALID_ARGUMENT", f"{subject} is no process id")
     return ResolveRequest(pid=subject)
-
-
-def _failed(error: grpc.RpcError) -> FailedCallError:
-    return FailedCallError(error.code().name, error.details() or "")

@@ -100,3 +100,8 @@ class Parameters:
         for name in ("canary_ratio", "confidence", "act_ratio"):
             if not 0.0 < getattr(self, name) <= 1.0:
                 raise InvalidSampleError(name, "must be above 0 and at most 1")
+
+    @property
+    def floor_seconds(self) -> float:
+        """Discrepancy per core below which there is nothing to gain and no harm."""
+        return self.min_discrepancy_ratio * self.mean_service_seconds

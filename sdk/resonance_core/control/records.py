@@ -8,6 +8,7 @@ was commanded is taken off, so commands never enter an estimate.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -81,12 +82,15 @@ class Releases:
     completion_seconds : (n,) float64
         From the release this cycle would have had under the hold of the last one, to the end
         of the burst; so a step of the hold counts as latency once. NaN where not known.
+    offset_seconds : float
+        Hold in force now, as the source itself says; NaN where it does not.
     """
 
     key: int
     at_seconds: Floats
     work_seconds: Floats
     completion_seconds: Floats
+    offset_seconds: float = math.nan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,7 +233,7 @@ class Decision:
     at_seconds : float
     mode : {"observe", "shadow", "adaptive", "active"}
     commands : tuple of Command
-        To carry out now; always empty in observe and shadow, but for `home`.
+        To carry out now; in observe and shadow only the way home.
     shadowed : int
         Commands that were withheld because of the mode, since the controller was made.
     groups : tuple of GroupState

@@ -22,11 +22,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from c_programs import program
 from paired import Result, compare, interleave, percentile, placebo
 from resonance_tuning.host import Host
 from running import remove_cgroup
 from tuning.applied import attached
-from tuning.programs import program
 
 RTT_BAR: Final = 0.25
 GOODPUT_BAR: Final = 0.95
@@ -113,7 +113,12 @@ def _path(where: Namespaces, buffer_bytes: int, loss: float) -> Iterator[list[in
     counts: list[int] = []
     arguments = [RATE_BITS_PER_SECOND, buffer_bytes, DELAY_SECONDS, loss]
     with subprocess.Popen(
-        [program("path"), where.sender, where.receiver, *map(str, arguments)],
+        [
+            program(Path(__file__).with_name("path.c")),
+            where.sender,
+            where.receiver,
+            *map(str, arguments),
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

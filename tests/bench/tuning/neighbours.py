@@ -22,11 +22,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from c_programs import program
 from paired import Result, compare, interleave, percentile, placebo
 from resonance_tuning.host import Host
 from running import remove_cgroup
 from tuning.applied import applied
-from tuning.programs import program
 
 WAKEUP_BAR: Final = 0.45
 BATCH_BAR: Final = 0.60
@@ -111,7 +111,7 @@ def _own_seconds() -> float:
 
 
 def _once(where: Groups, hogs: int) -> Sample:
-    command, seconds = program("wakeup"), str(_SECONDS)
+    command, seconds = program(Path(__file__).with_name("wakeup.c")), str(_SECONDS)
     busy, own, started = _busy_seconds(), _own_seconds(), time.monotonic()
     spinning = [
         subprocess.Popen(

@@ -27,6 +27,8 @@ def loaded_by(program: str) -> set[str]:
         "import resonance",
         "import resonance; resonance.hints.connect('/nowhere/hints.sock').pressure()",
         "from resonance.hints import aio; aio.connect('/nowhere/hints.sock').pressure()",
+        "import resonance; next(iter(resonance.every(0.1, name='it')))",
+        "import resonance; resonance.next_valley()",
     ],
 )
 def test_nothing_heavy_is_loaded_to_read_pressure(program: str) -> None:
@@ -39,10 +41,24 @@ def test_no_kernel_library_is_loaded_to_ask_the_daemon() -> None:
 
 
 def test_public_names_are_there() -> None:
-    assert resonance.__all__ == ["hints"]
+    assert resonance.__all__ == ["Core", "embedded", "every", "hints", "next_valley", "periodic"]
     for name in resonance.__all__:
         assert name in dir(resonance)
         assert getattr(resonance, name)
+
+
+@pytest.mark.parametrize("room", ["embedded", "hints", "periodic"])
+def test_public_names_of_a_room_are_there(room: str) -> None:
+    module = getattr(resonance, room)
+    assert module.__all__ == sorted(module.__all__)
+    for name in module.__all__:
+        assert getattr(module, name)
+
+
+def test_what_a_room_is_known_for_is_found_at_the_door() -> None:
+    assert resonance.every is resonance.periodic.every
+    assert resonance.next_valley is resonance.periodic.next_valley
+    assert resonance.Core is resonance.embedded.Core
 
 
 def test_public_names_of_hints_are_there() -> None:
@@ -53,7 +69,9 @@ def test_public_names_of_hints_are_there() -> None:
         "Histogram",
         "Kind",
         "Latency",
+        "Neighbour",
         "Resolution",
+        "Rhythm",
         "State",
         "Status",
         "Subscription",

@@ -7,7 +7,9 @@ from resonance_bpf.report import LoadReport, ProgramReport, Rejection
 from resonance_tuning.actuator.wire import Begun
 from resonance_tuning.settings import TuningSettings
 from resonanced.announcement import announcement
+from resonanced.config import Settings
 from resonanced.link import Ready
+from resonanced.phase.settings import PhaseSettings
 from resonanced.privileges import Identity
 
 REPORT = LoadReport(
@@ -31,7 +33,7 @@ def _begun(*, is_shadow: bool = False, reason: str = "") -> Begun:
 
 def _text(mode: str = "observe", begun: Begun | None = None, report: LoadReport = REPORT) -> str:
     tuning = TuningSettings(mode=mode)  # type: ignore[arg-type]
-    lines = announcement(report, READY, NOBODY, tuning, begun)
+    lines = announcement(report, READY, NOBODY, Settings(tuning=tuning), begun)
     assert max(map(len, lines)) < 100
     return "\n".join(lines)
 
@@ -64,9 +66,25 @@ def test_a_mode_that_changes_says_how_far_it_goes(mode: str, how_far: str) -> No
     assert "at the end all of it is put back, unless the profile says otherwise" in text
 
 
+@pytest.mark.parametrize(
+    ("mode", "what"),
+    [
+        ("observe", "no periodic work is moved"),
+        ("shadow", "moves none"),
+        ("adaptive", "a share of the sources that allow it is moved"),
+        ("active", "sources that allow it are moved"),
+    ],
+)
+def test_it_says_whether_periodic_work_is_moved(mode: str, what: str) -> None:
+    settings = Settings(phase=PhaseSettings(mode=mode))  # type: ignore[arg-type]
+    text = "\n".join(announcement(REPORT, READY, NOBODY, settings, None))
+    assert f"  phases   {mode}: " in text
+    assert what in text
+
+
 def test_what_is_kept_at_the_end_is_said() -> None:
     tuning = TuningSettings(mode="active", on_stop="keep")
-    text = "\n".join(announcement(REPORT, READY, NOBODY, tuning, _begun()))
+    text = "\n".join(announcement(REPORT, READY, NOBODY, Settings(tuning=tuning), _begun()))
     assert "at the end it stays, until resonanced rollback" in text
 
 

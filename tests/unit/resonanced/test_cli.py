@@ -16,7 +16,17 @@ from resonance_bpf.errors import PinError
 from resonanced import check, cli
 from resonanced.errors import StartError
 
-VERBS = ("run", "check", "plan", "apply", "verify", "explain", "journal", "rollback")
+VERBS = (
+    "run",
+    "check",
+    "plan",
+    "apply",
+    "verify",
+    "explain",
+    "journal",
+    "phase",
+    "rollback",
+)
 
 
 @pytest.fixture

@@ -34,8 +34,9 @@ def test_a_directory_that_was_there_stays_and_is_empty_afterwards(tmp_path: Path
     with directory(_settings(tmp_path), ME):
         (tmp_path / "hints.page").touch()
         (tmp_path / ".hints.page").touch()
-        with socket.socket(socket.AF_UNIX) as dead:
-            dead.bind(str(tmp_path / "hints.sock"))
+        for name in ("hints.sock", "admin.sock"):
+            with socket.socket(socket.AF_UNIX) as dead:
+                dead.bind(str(tmp_path / name))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -12,7 +12,8 @@ from resonance.cli import main
 
 from .conftest import Command, Serve
 
-COMMANDS = (["top"], ["runqlat"])
+COMMANDS = (["top"], ["runqlat"], ["explain"], ["spectrum"])
+ADVISE = (["advise"], ["advise", "timers"])
 HINTS = (["hints"], ["hints", "get"], ["hints", "watch"], ["hints", "resolve"])
 
 
@@ -50,7 +51,7 @@ def test_it_says_its_release(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.count(".") == 2
 
 
-@pytest.mark.parametrize("arguments", [[], *COMMANDS, *HINTS])
+@pytest.mark.parametrize("arguments", [[], *COMMANDS, *ADVISE, *HINTS])
 def test_help_ends_with_examples_and_fits_80_columns(
     arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,6 +75,9 @@ def test_help_ends_with_examples_and_fits_80_columns(
         ["runqlat", "--for", "nan"],
         ["runqlat", "--for", "soon"],
         ["runqlat", "--output", "yaml"],
+        ["explain", "one", "two"],
+        ["advise"],
+        ["advise", "timers", "--spread", "-1"],
     ],
 )
 def test_wrong_arguments_exit_2(arguments: list[str]) -> None:
@@ -82,8 +86,11 @@ def test_wrong_arguments_exit_2(arguments: list[str]) -> None:
     assert exit_info.value.code == 2
 
 
-def test_only_the_table_loads_rich() -> None:
-    program = "import sys, resonance.cli; sys.exit('rich' in sys.modules)"
+def test_only_what_draws_loads_rich_numpy_and_matplotlib() -> None:
+    program = (
+        "import sys; from resonance.cli import _parser; _parser();"
+        " sys.exit(bool({'rich', 'numpy', 'matplotlib'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 

@@ -8,12 +8,13 @@ import pytest
 from rich.console import Console
 
 from fakes.hint_daemon import latency, state
+from fakes.rhythm import RHYTHM
 from resonance.cli.readings import HISTORY, Reading, Tracker
 from resonance.cli.table import reading_table, sparkline
-from resonance_api.hints.v1.hints_pb2 import CgroupState
+from resonance_api.hints.v1.hints_pb2 import CgroupState, Rhythm
 
 
-def _reading(cgroups: int) -> Reading:
+def _reading(cgroups: int, rhythm: Rhythm | None = None) -> Reading:
     tracker = Tracker()
     readings = [
         tracker.add(
@@ -28,6 +29,7 @@ def _reading(cgroups: int) -> Reading:
                     for slot in range(cgroups)
                 ),
                 at_seconds=second,
+                **({"rhythm": rhythm} if rhythm else {}),
             )
         )
         for second in range(5)
@@ -35,10 +37,12 @@ def _reading(cgroups: int) -> Reading:
     return readings[-1]
 
 
-def _drawn(columns: int, lines: int | None, cgroups: int = 64) -> list[str]:
+def _drawn(
+    columns: int, lines: int | None, cgroups: int = 64, rhythm: Rhythm | None = None
+) -> list[str]:
     output = io.StringIO()
     console = Console(file=output, width=columns, highlight=False)
-    console.print(reading_table(_reading(cgroups), columns, lines))
+    console.print(reading_table(_reading(cgroups, rhythm), columns, lines))
     return output.getvalue().splitlines()
 
 
@@ -49,6 +53,16 @@ def test_it_fits_any_terminal(columns: int, lines: int | None) -> None:
     assert max(map(len, drawn)) <= columns
     assert lines is None or len(drawn) <= lines
     assert not any("…" in line[-30:] for line in drawn[1:] if columns >= 60)
+
+
+@pytest.mark.parametrize("columns", range(30, 200, 17))
+@pytest.mark.parametrize("lines", [None, 10, 20, 24])
+def test_with_a_rhythm_it_fits_any_terminal_too(columns: int, lines: int | None) -> None:
+    drawn = _drawn(columns, lines, rhythm=RHYTHM)
+    assert max(map(len, drawn)) <= columns
+    assert drawn[1].startswith("rhythm   every 100ms")
+    assert lines is None or len(drawn) <= lines
+    assert any(line.startswith("cgroup") for line in drawn)
 
 
 def test_what_does_not_fit_is_counted() -> None:

@@ -1,9 +1,19 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from resonance.cli.units import count_text, cpus_text, duration_text, path_text
+from resonance.cli.units import (
+    count_text,
+    cpus_text,
+    duration_text,
+    moment_text,
+    path_text,
+    quantity_text,
+    safe_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -21,6 +31,8 @@ from resonance.cli.units import count_text, cpus_text, duration_text, path_text
         (1099.5, "1100s"),
         (20_000.0, "6h"),
         (None, "-"),
+        (math.nan, "-"),
+        (math.inf, "inf"),
     ],
 )
 def test_durations(value: float | None, text: str) -> None:
@@ -52,3 +64,33 @@ def test_no_duration_is_wider_than_its_column(exponent: int, mantissa: float) ->
 def test_a_path_keeps_its_end() -> None:
     assert path_text("/system.slice/web.service", 12) == "…web.service"
     assert path_text("/short", 12) == "/short"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0, "0"), (1e-16, "0"), (-1e-16, "0"), (-0.25, "-250ms"), (0.1, "100ms")]
+)
+def test_moments(value: float, text: str) -> None:
+    assert moment_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "label_and_text"),
+    [
+        ("held_seconds", 0.0147, ("held", "14.7ms")),
+        ("delay_bound_seconds", math.inf, ("delay bound", "inf")),
+        ("target_phase_rad", math.nan, ("target phase", "-")),
+        ("phase_rad", math.pi, ("phase", "180 deg")),
+        ("natural_frequency_hz", 10.0, ("natural frequency", "10 Hz")),
+        ("predicted_ratio", 0.123, ("predicted ratio", "0.12")),
+        ("rayleigh_p", 1.9e-7, ("rayleigh p", "1.9e-07")),
+        ("jitter", -0.0, ("jitter", "0")),
+    ],
+)
+def test_quantities_are_read_by_their_unit(
+    name: str, value: float, label_and_text: tuple[str, str]
+) -> None:
+    assert quantity_text(name, value) == label_and_text
+
+
+def test_what_steers_the_terminal_is_not_written() -> None:
+    assert safe_text("a\33[2J\rb\u202e") == "a?[2J?b?"

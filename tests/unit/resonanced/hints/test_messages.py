@@ -6,11 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fakes.snapshots import OTHER, TUNING, WEB, distribution, snapshot, without_histograms
+from fakes.snapshots import (
+    OTHER,
+    RHYTHM,
+    TUNING,
+    WEB,
+    distribution,
+    snapshot,
+    without_histograms,
+)
 from resonance_api.hints.v1.hints_pb2 import CgroupState, GetResponse, State
 from resonance_bpf.layouts import BUCKET_UPPER_NS, bucket_index
 from resonanced.hints.messages import Header, Publication, Question, quantiles_ns
-from resonanced.model import Snapshot
+from resonanced.model import Rhythm, Snapshot
 
 HEADER = Header(
     instance=7,
@@ -139,3 +147,39 @@ def test_latencies_are_made_anew_only_when_the_waits_were_read_anew() -> None:
     assert first.followed_by(only_pressure_moved).latencies() is made
     waits_moved = replace(first.snapshot, runqueue=replace(first.snapshot.runqueue))
     assert first.followed_by(waits_moved).latencies() is not made
+
+
+def test_the_rhythm_is_told_with_its_neighbours() -> None:
+    rhythm = answer(snapshot(rhythm=RHYTHM)).rhythm
+    assert (rhythm.mode, rhythm.guard_state) == ("active", "acquire")
+    assert (rhythm.dominant_period_seconds, rhythm.order_parameter) == (0.1, 0.9)
+    assert rhythm.predicted_peak_ns == 500_000_000_000
+    assert list(rhythm.profile_seconds) == list(RHYTHM.profile_seconds)
+    assert (rhythm.sources, rhythm.eligible_sources, rhythm.held_sources) == (8, 6, 4)
+    (neighbour,) = rhythm.neighbours
+    assert (neighbour.cgroup, neighbour.cgroup_id) == (WEB.cgroup, WEB.cgroup_id)
+    assert (neighbour.score, neighbour.lag_seconds, neighbour.is_named) == (0.75, 0.025, True)
+
+
+def test_what_is_not_known_of_the_rhythm_is_absent() -> None:
+    rhythm = answer(snapshot(rhythm=Rhythm())).rhythm
+    assert rhythm.mode == "observe"
+    told = {field.name for field, _ in rhythm.ListFields()}
+    assert told == {"mode"}
+    assert not answer(snapshot()).HasField("rhythm")
+
+
+def test_a_bound_that_is_infinite_is_told() -> None:
+    rhythm = replace(RHYTHM, delay_bound_seconds=np.inf)
+    assert answer(snapshot(rhythm=rhythm)).rhythm.delay_bound_seconds == np.inf
+
+
+def test_another_rhythm_is_told_with_the_next_snapshot() -> None:
+    first = snapshot(rhythm=RHYTHM)
+    before = Publication(first, HEADER)
+    before.answer(Question())
+    rhythm = replace(RHYTHM, guard_state="active")
+    after = before.followed_by(replace(first, rhythm=rhythm)).answer(Question())
+    assert GetResponse.FromString(after).state.rhythm.guard_state == "active"
+    same = before.followed_by(replace(first, sequence=2)).answer(Question())
+    assert same == before.answer(Question())

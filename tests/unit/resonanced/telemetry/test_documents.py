@@ -17,7 +17,7 @@ import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from fakes.snapshots import REPORT, TUNING, distribution, snapshot
+from fakes.snapshots import REPORT, RHYTHM, TUNING, distribution, snapshot
 from resonance_bpf.report import Rejection
 from resonanced.telemetry.server import Telemetry
 from resonanced.telemetry.settings import TelemetrySettings
@@ -40,7 +40,7 @@ def exposition() -> str:
     waits = distribution({0: [5_000], 3: [7_000]})
     kinds = dict.fromkeys(("srtt", "connect", "receive"), waits)
     room.start()
-    room.publish(snapshot(runqueue=waits, sockets=kinds, tuning=TUNING))
+    room.publish(snapshot(runqueue=waits, sockets=kinds, tuning=TUNING, rhythm=RHYTHM))
     text = room._metrics()
     room.stop()
     return text

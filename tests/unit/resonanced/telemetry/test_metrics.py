@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from fakes.snapshots import (
     OTHER,
     REPORT,
+    RHYTHM,
     TUNING,
     WEB,
     distribution,
@@ -21,7 +22,7 @@ from fakes.snapshots import (
     without_histograms,
 )
 from resonance_bpf.report import LoadReport, Rejection
-from resonanced.model import Slot, Snapshot
+from resonanced.model import Rhythm, Slot, Snapshot
 from resonanced.telemetry.metrics import SnapshotCollector
 
 
@@ -160,6 +161,45 @@ def test_where_nothing_may_be_tuned_there_are_no_series_of_it() -> None:
     text = generate_latest(_registry(snapshot())).decode()
     lines = [line for line in text.splitlines() if line.startswith("resonance_tuning_")]
     assert lines == []
+
+
+def test_the_rhythm_is_told() -> None:
+    registry = _registry(snapshot(rhythm=RHYTHM))
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"resonance_{name}", labels)
+
+    assert value("phase_info", mode="active", state="acquire") == 1
+    assert value("dominant_period_seconds") == 0.1
+    assert value("entropy_excess_ratio") == 0.5
+    assert value("neighbour_coherence_ratio", slot="3") == 0.75
+    assert value("order_parameter_ratio") == 0.9
+    assert value("coupling") == 1
+    assert value("discrepancy_seconds", kind="now") == 0.02
+    assert value("discrepancy_seconds", kind="planned") == 0.005
+    assert value("predicted_tail_ratio") == 0.25
+    assert value("delay_bound_seconds") == 0.03
+    assert value("delay_bound_checks_total") == 100
+    assert value("delay_bound_violations_total") == 1
+    assert value("phase_sources", state="held") == 4
+    assert value("phase_commands_total", kind="shadowed") == 3
+    assert value("phase_trips_total", guard="rollback") == 1
+    assert value("missed_bins_total") == 17
+
+
+def test_what_is_not_known_of_the_rhythm_is_there_at_zero() -> None:
+    for nothing in (None, Rhythm()):
+        text = generate_latest(_registry(snapshot(rhythm=nothing))).decode()
+        registry = _registry(snapshot(rhythm=nothing))
+        for name in ("order_parameter_ratio", "coupling", "delay_bound_seconds"):
+            assert registry.get_sample_value(f"resonance_{name}") == 0
+        assert registry.get_sample_value("resonance_predicted_tail_ratio") == 1
+        labels = {"mode": "observe", "state": "none"}
+        assert registry.get_sample_value("resonance_phase_info", labels) == 1
+        for guard in ("anti_herd", "anti_freeze", "kill_switch", "rollback"):
+            name = "resonance_phase_trips_total"
+            assert registry.get_sample_value(name, {"guard": guard}) == 0
+        assert "NaN" not in text
 
 
 @pytest.mark.parametrize("path", ["/a\udcff", '/a"b\\c\nd', "/größe"])

@@ -9,15 +9,13 @@ from pathlib import Path
 
 __all__ = ["program"]
 
-_SOURCES = Path(__file__).parent
-_BUILD = _SOURCES.parents[2] / "build" / "bench"
+_BUILD = Path(__file__).parents[2] / "build" / "bench"
 
 
 @functools.cache
-def program(name: str) -> str:
-    """Compile ``name.c`` and return the path of the program."""
+def program(source: Path) -> str:
+    """Compile a C file and return the path of the program."""
     _BUILD.mkdir(parents=True, exist_ok=True)
-    output = _BUILD / name
-    source = _SOURCES / f"{name}.c"
+    output = _BUILD / source.stem
     subprocess.run(["clang", "-O2", "-Wall", "-Werror", "-o", output, source], check=True)
     return str(output)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from resonanced.errors import StartError
-from resonanced.hints.socket import check_socket_path, socket_mode
+from resonanced.sockets import check_socket_path, socket_mode
 
 
 def bound(path: Path) -> socket.socket:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""May we have this path for our Unix socket?
+"""May we have this path for a Unix socket of ours?
 
 gRPC removes whatever socket it finds at the path, also one that somebody serves. So we
 look first: a live one is an error, and a dead daemon's is left for gRPC to replace.
@@ -16,8 +16,10 @@ from typing import Final
 
 from resonanced.errors import StartError
 
-__all__ = ["check_socket_path", "is_served", "socket_mode"]
+__all__ = ["ADMIN_SOCKET", "check_socket_path", "is_served", "socket_mode"]
 
+ADMIN_SOCKET: Final = "admin.sock"
+"""In the runtime directory; what the operator alone may ask is asked there."""
 _PATH_BYTES: Final = 107
 """Longest path of a Unix socket: ``sun_path`` of unix(7) without its closing zero."""
 _PROBE_TIMEOUT_SECONDS: Final = 1.0

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: MIT
+"""What can be missing."""
+
+from __future__ import annotations
+
+__all__ = ["MissingExtraError"]
+
+
+class MissingExtraError(ImportError):
+    """Something was asked for that the base installation does not bring.
+
+    Parameters
+    ----------
+    what : str
+        What was asked for.
+    extra : str
+        Which extra brings it.
+    """
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(what, extra)
+        self.what = what
+        self.extra = extra
+
+    def __str__(self) -> str:
+        return f"{self.what} needs more: pip install 'resonance-runtime[{self.extra}]'"

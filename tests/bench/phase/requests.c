@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+// How long do requests take beside periodic work? One line per request: when it was due
+// (CLOCK_MONOTONIC, ns), and the nanoseconds from then to the end of its work.
+//
+//   requests SECONDS RATE_HZ WORK_NS [CGROUP_DIRECTORY...]
+//
+// Requests are due at set moments whether or not earlier ones are answered (open loop). The
+// sender must not wait itself, so it is SCHED_FIFO and stays in the cgroup it was started in;
+// the server is an ordinary task and enters the cgroup named by the directories. A request's
+// work is CPU time, so it is the same when the server is preempted.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SECOND_NS 1000000000LL
+
+static int64_t clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return now.tv_sec * SECOND_NS + now.tv_nsec;
+}
+
+static void die(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+static void move_into(char **directories)
+{
+	for (; *directories; directories++) {
+		char path[4096];
+		int file;
+
+		snprintf(path, sizeof(path), "%s/cgroup.procs", *directories);
+		file = open(path, O_WRONLY);
+		if (file < 0 || write(file, "0", 1) != 1)
+			die(path);
+		close(file);
+	}
+}
+
+static void serve(int requests, int64_t count, int64_t work_ns, char **directories, int ready)
+{
+	int64_t(*answers)[2] = calloc(count, sizeof(*answers));
+	int64_t due, taken = 0;
+
+	move_into(directories);
+	if (!answers || write(ready, "", 1) != 1)
+		die("serve");
+	while (taken < count && recv(requests, &due, sizeof(due), 0) == sizeof(due) && due) {
+		int64_t end = clock_ns(CLOCK_THREAD_CPUTIME_ID) + work_ns;
+
+		while (clock_ns(CLOCK_THREAD_CPUTIME_ID) < end)
+			;
+		answers[taken][0] = due;
+		answers[taken++][1] = clock_ns(CLOCK_MONOTONIC) - due;
+	}
+	for (int64_t i = 0; i < taken; i++)
+		printf("%lld %lld\n", (long long)answers[i][0], (long long)answers[i][1]);
+	fflush(stdout);
+	_exit(0);
+}
+
+static void send_requests(int requests, int64_t count, double rate_hz)
+{
+	struct sched_param priority = { .sched_priority = 10 };
+	int64_t start = clock_ns(CLOCK_MONOTONIC) + SECOND_NS / 100, end = 0;
+
+	if (sched_setscheduler(0, SCHED_FIFO, &priority))
+		die("SCHED_FIFO");
+	for (int64_t i = 0; i < count; i++) {
+		int64_t due = start + (int64_t)(i / rate_hz * SECOND_NS);
+		struct timespec at = { due / SECOND_NS, due % SECOND_NS };
+
+		while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
+			;
+		if (send(requests, &due, sizeof(due), 0) != sizeof(due))
+			die("send");
+	}
+	if (send(requests, &end, sizeof(end), 0) != sizeof(end))
+		die("send");
+}
+
+int main(int argc, char **argv)
+{
+	double seconds = argc > 3 ? atof(argv[1]) : 0, rate_hz = argc > 3 ? atof(argv[2]) : 0;
+	int64_t work_ns = argc > 3 ? atoll(argv[3]) : 0, count = (int64_t)(seconds * rate_hz);
+	int requests[2], ready[2], room = 64 << 20, status;
+	char byte;
+	pid_t server;
+
+	if (count <= 0 || work_ns <= 0) {
+		fprintf(stderr, "usage: requests SECONDS RATE_HZ WORK_NS [CGROUP_DIRECTORY...]\n");
+		return 2;
+	}
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	// Datagrams keep requests apart; the room is for those that a late server finds waiting.
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, requests) || pipe(ready))
+		die("socketpair");
+	setsockopt(requests[0], SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
+	server = fork();
+	if (server < 0)
+		die("fork");
+	if (!server) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(requests[0]);
+		serve(requests[1], count, work_ns, argv + 4, ready[1]);
+	}
+	close(requests[1]);
+	if (read(ready[0], &byte, 1) != 1)
+		die("the server did not start");
+	send_requests(requests[0], count, rate_hz);
+	return waitpid(server, &status, 0) == server && WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
