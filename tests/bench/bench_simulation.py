@@ -125,7 +125,7 @@ REGIMES: Final[dict[str, tuple[Scenario, float]]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Simulate, print, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--only", choices=SECTIONS, action="append", help="leave the others out")
     arguments = parser.parse_args(argv)
     paired.end_by_exception()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 from resonance_core.errors import InvalidSampleError
 
@@ -82,26 +83,49 @@ class Parameters:
 
     def __post_init__(self) -> None:
         low, high = self.r_band
-        if not 0.0 <= low < high <= 1.0:
-            raise InvalidSampleError("r_band", "must be two ascending numbers from 0 to 1")
-        if not 0.0 < self.k_min <= self.k_max < 2.0:
-            raise InvalidSampleError("k_min, k_max", "must be 0 < k_min <= k_max < 2")
-        for name in (
-            "max_slew_seconds",
-            "max_slew_ratio",
-            "batch_latency_seconds",
-            "mean_service_seconds",
-            "cores",
-            "min_period_seconds",
-        ):
-            value: float = getattr(self, name)
-            if not (math.isfinite(value) and value > 0.0):
-                raise InvalidSampleError(name, "must be a positive number")
-        for name in ("canary_ratio", "confidence", "act_ratio"):
-            if not 0.0 < getattr(self, name) <= 1.0:
-                raise InvalidSampleError(name, "must be above 0 and at most 1")
+        shortest, longest = self.min_period_seconds, self.max_period_seconds
+        checks = (
+            ("r_band", 0.0 <= low < high <= 1.0, "must be two ascending numbers from 0 to 1"),
+            (
+                "k_min, k_max",
+                0.0 < self.k_min <= self.k_max < 2.0,
+                "must be 0 < k_min <= k_max < 2",
+            ),
+            ("canary_ratio", 0.0 < self.canary_ratio <= 1.0, "must be above 0 and at most 1"),
+            ("act_ratio", 0.0 < self.act_ratio <= 1.0, "must be above 0 and at most 1"),
+            ("confidence", 0.0 < self.confidence < 1.0, "must be above 0 and below 1"),
+            ("shadow_block_ratio", 0.0 <= self.shadow_block_ratio <= 1.0, "must be from 0 to 1"),
+            ("harm_ratio", 1.0 <= self.harm_ratio < math.inf, "must be a number of at least 1"),
+            ("estimate_cycles", self.estimate_cycles >= 4, "must be at least 4"),
+            *((name, _is_positive(getattr(self, name)), "must be above 0") for name in _POSITIVE),
+            (
+                "max_period_seconds",
+                shortest <= longest < math.inf,
+                "must be at least the least one",
+            ),
+        )
+        for name, is_fine, reason in checks:
+            if not is_fine:
+                raise InvalidSampleError(name, reason)
 
     @property
     def floor_seconds(self) -> float:
         """Discrepancy per core below which there is nothing to gain and no harm."""
         return self.min_discrepancy_ratio * self.mean_service_seconds
+
+
+_POSITIVE: Final = (
+    "max_slew_seconds",
+    "max_slew_ratio",
+    "batch_latency_seconds",
+    "mean_service_seconds",
+    "cores",
+    "min_period_seconds",
+    "chunk_cycles",
+    "baseline_chunks",
+    "max_sources",
+)
+
+
+def _is_positive(value: float) -> bool:
+    return math.isfinite(value) and value > 0.0

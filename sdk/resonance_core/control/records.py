@@ -195,10 +195,11 @@ class GroupState:
     delay_bound_checks, delay_bound_violations : int
         Bursts since then, and those that took longer.
     predicted_ratio : float
-        p99 of the waits of others under the plan, by that without our holds; NaN where not
-        known. Of the plan while in shadow: the counterfactual.
+        p99 of the waits of others under the plan, by that without our holds, as it was predicted
+        in shadow; on the careful side. NaN where not known: it needs `observe_bins`.
     tail_ratio : float
-        Realised: share of waits above the p95 of shadow, by 0.05; NaN before both are known.
+        Realised: share of waits above the p95 of shadow, by that in shadow; NaN before both are
+        known.
     """
 
     period_seconds: float
