@@ -9,7 +9,8 @@ from pathlib import Path
 
 __all__ = ["program"]
 
-_BUILD = Path(__file__).parents[2] / "build" / "bench"
+_BENCHES = Path(__file__).parent
+_BUILD = _BENCHES.parents[1] / "build" / "bench"
 
 
 @functools.cache
@@ -17,5 +18,6 @@ def program(source: Path) -> str:
     """Compile a C file and return the path of the program."""
     _BUILD.mkdir(parents=True, exist_ok=True)
     output = _BUILD / source.stem
-    subprocess.run(["clang", "-O2", "-Wall", "-Werror", "-o", output, source], check=True)
+    command = ["clang", "-O2", "-Wall", "-Werror", "-I", _BENCHES, "-o", output, source]
+    subprocess.run(command, check=True)
     return str(output)

@@ -9,49 +9,12 @@
 // the server is an ordinary task and enters the cgroup named by the directories. A request's
 // work is CPU time, so it is the same when the server is preempted.
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
-#define SECOND_NS 1000000000LL
-
-static int64_t clock_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return now.tv_sec * SECOND_NS + now.tv_nsec;
-}
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static void move_into(char **directories)
-{
-	for (; *directories; directories++) {
-		char path[4096];
-		int file;
-
-		snprintf(path, sizeof(path), "%s/cgroup.procs", *directories);
-		file = open(path, O_WRONLY);
-		if (file < 0 || write(file, "0", 1) != 1)
-			die(path);
-		close(file);
-	}
-}
+#include "bench.h"
 
 static void serve(int requests, int64_t count, int64_t work_ns, char **directories, int ready)
 {
@@ -62,12 +25,9 @@ static void serve(int requests, int64_t count, int64_t work_ns, char **directori
 	if (!answers || write(ready, "", 1) != 1)
 		die("serve");
 	while (taken < count && recv(requests, &due, sizeof(due), 0) == sizeof(due) && due) {
-		int64_t end = clock_ns(CLOCK_THREAD_CPUTIME_ID) + work_ns;
-
-		while (clock_ns(CLOCK_THREAD_CPUTIME_ID) < end)
-			;
+		work(work_ns);
 		answers[taken][0] = due;
-		answers[taken++][1] = clock_ns(CLOCK_MONOTONIC) - due;
+		answers[taken++][1] = now_ns() - due;
 	}
 	for (int64_t i = 0; i < taken; i++)
 		printf("%lld %lld\n", (long long)answers[i][0], (long long)answers[i][1]);
@@ -77,17 +37,13 @@ static void serve(int requests, int64_t count, int64_t work_ns, char **directori
 
 static void send_requests(int requests, int64_t count, double rate_hz)
 {
-	struct sched_param priority = { .sched_priority = 10 };
-	int64_t start = clock_ns(CLOCK_MONOTONIC) + SECOND_NS / 100, end = 0;
+	int64_t start = now_ns() + SECOND_NS / 100, end = 0;
 
-	if (sched_setscheduler(0, SCHED_FIFO, &priority))
-		die("SCHED_FIFO");
+	become_realtime();
 	for (int64_t i = 0; i < count; i++) {
 		int64_t due = start + (int64_t)(i / rate_hz * SECOND_NS);
-		struct timespec at = { due / SECOND_NS, due % SECOND_NS };
 
-		while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
-			;
+		sleep_until(due);
 		if (send(requests, &due, sizeof(due), 0) != sizeof(due))
 			die("send");
 	}

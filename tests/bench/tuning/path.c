@@ -9,23 +9,16 @@
 // qdisc (small queues), and would not fill that one. Prints "ready", and at the end, when
 // standard input closes, the packets and drops. Ends after ten minutes at the latest.
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <poll.h>
-#include <sched.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/timerfd.h>
-#include <time.h>
-#include <unistd.h>
 
-#define SECOND_NS 1000000000LL
+#include "bench.h"
+
 #define PACKETS 8192
 #define PACKET_BYTES 2048
 #define LONGEST_NS (600 * SECOND_NS)
@@ -42,20 +35,6 @@ struct line {
 	int from, to;
 	long taken, dropped, lost;
 };
-
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * SECOND_NS + now.tv_nsec;
-}
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
 
 static int open_device(const char *netns)
 {

@@ -10,51 +10,16 @@
 // tasks by group it can be that only in the root group, so it stays where this program was
 // started, and the server moves to the cgroup named by the directories that follow SECONDS.
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
+
+#include "bench.h"
 
 #define RATE_HZ 2000
 #define WORK_NS 50000
-#define SECOND_NS 1000000000LL
-
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * SECOND_NS + now.tv_nsec;
-}
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static void move_into(char **directories)
-{
-	for (; *directories; directories++) {
-		char path[4096];
-		int file;
-
-		snprintf(path, sizeof(path), "%s/cgroup.procs", *directories);
-		file = open(path, O_WRONLY);
-		if (file < 0 || write(file, "0", 1) != 1)
-			die(path);
-		close(file);
-	}
-}
 
 static void serve(int requests, int64_t count, char **directories, int ready)
 {
@@ -79,17 +44,13 @@ static void serve(int requests, int64_t count, char **directories, int ready)
 
 static void send_requests(int requests, int64_t count)
 {
-	struct sched_param priority = { .sched_priority = 10 };
 	int64_t due = now_ns() + SECOND_NS / 100, end = 0;
 
-	if (sched_setscheduler(0, SCHED_FIFO, &priority))
-		die("SCHED_FIFO");
+	become_realtime();
 	for (int64_t i = 0; i < count; i++, due += SECOND_NS / RATE_HZ) {
-		struct timespec at = { due / SECOND_NS, due % SECOND_NS };
 		int64_t sent;
 
-		while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
-			;
+		sleep_until(due);
 		sent = now_ns();
 		if (send(requests, &sent, sizeof(sent), 0) != sizeof(sent))
 			die("send");
