@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Any, Final, Literal, cast, get_args, get_type_hints
 
 import msgspec
 
@@ -99,6 +99,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tuning: TuningSettings = TuningSettings()
 
 
+def _choices(key: str) -> tuple[str, ...]:
+    """Return the words a key may have, in the order they are declared."""
+    kind: Any = Settings
+    for part in key.split("."):
+        kind = get_type_hints(kind)[part]
+    return get_args(kind)
+
+
 def load(path: Path | None, flags: dict[str, dict[str, Any]] | None = None) -> Settings:
     """Read the configuration.
 
@@ -128,6 +136,8 @@ def load(path: Path | None, flags: dict[str, dict[str, Any]] | None = None) -> S
         bare = re.sub(r"\[.*?\]", "", key)  # without the place in an array
         if "matching regex" in reason:
             reason = _FORMS.get(bare) or TUNING_FORMS[bare.rpartition(".")[2]]
+        elif reason.startswith("Invalid enum value"):
+            reason = f"{reason}; known: {', '.join(_choices(bare))}"
         raise ConfigError(_origin(bare, flags or {}, path), key, reason) from error
     if settings.hints.socket == ADMIN_SOCKET:
         reason = "is the name of the operator's own socket"

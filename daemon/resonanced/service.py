@@ -53,7 +53,7 @@ _log = logging.getLogger(__name__)
 _MAX_BYTES: Final = 1 << 16
 _OTHER_DESCRIPTORS: Final = 512
 """Beside those of streams: maps, scrapes, single calls, directories that are walked."""
-_LATE_MODULES: Final = ("numpy.fft", "numpy.ma", "numpy.random")
+_LATE_MODULES: Final = ("numpy.fft", "numpy.ma")
 """What numpy reads at first use; by then the daemon may read no code any more."""
 _RELOADS = Counter("resonance_reloads", "Reloads of the configuration, by outcome", ["outcome"])
 for _outcome in ("applied", "refused", "needs_restart"):
@@ -239,10 +239,12 @@ class _Daemon:
     def _tick(self) -> Snapshot:
         started = time.monotonic()
         snapshot = self._signals.tick(time.monotonic_ns())
+        tuning = snapshot.tuning
         if self._tuning:
             self._tuning.observe(snapshot)
-            snapshot = dataclasses.replace(snapshot, tuning=self._tuning.tuning)
-        snapshot = dataclasses.replace(snapshot, rhythm=self._phase.observe(snapshot))
+            tuning = self._tuning.tuning
+        rhythm = self._phase.observe(snapshot)
+        snapshot = dataclasses.replace(snapshot, tuning=tuning, rhythm=rhythm)
         self._telemetry.tick_finished(time.monotonic() - started)
         return snapshot
 

@@ -68,7 +68,7 @@ def metric(name: str, **labels: str) -> float:
 
 def test_the_first_order_comes_at_once_and_says_what_holds(process: Process) -> None:
     order = next(process.orders)
-    assert order == Order(report_interval_seconds=0.5, valid_for_seconds=5.0, mode="observe")
+    assert order == Order(report_interval_seconds=4.0, valid_for_seconds=5.0, mode="observe")
 
 
 def test_a_source_is_attended_until_it_departs(service: PhaseService, process: Process) -> None:

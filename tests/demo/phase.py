@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Eight flushers in step beside a small HTTP service: what phase control says, and does.
 
-``make demo-phase`` takes two minutes, on two CPUs. It starts a service of its own, eight flushers
-that all begin on the same full second, a web server and its users; then it asks for the mode
-``shadow``, which says what it would gain and changes nothing, for ``active``, which does it, and
-for ``observe``, which gives every flusher its own phase back. The pictures are in
-``build/demo-phase``.
+``make demo-phase`` takes under two minutes, on two CPUs, and needs root, as it measures this
+kernel. It makes a cgroup with eight flushers that all begin on the same full second, a web server
+and its users, and starts a service of its own that judges by the waits of that cgroup. Then it
+asks for the mode ``shadow``, which says what it would gain and changes nothing, for ``active``,
+which does it, and for ``observe``, which gives every flusher its own phase back. The pictures are
+in ``build/demo-phase``. Nothing of it is left, however it ends.
+
+::
+
+    flusher   one of the eight
+    web       the server, and its users
+    picture   how long each request took, drawn
 """
 
 from __future__ import annotations
@@ -17,28 +24,59 @@ import os
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Any, Final
+
+from flusher import PERIOD_SECONDS
+from flusher import WORK_SECONDS as FLUSH_SECONDS
+from picture import draw
+from resonance_bpf.hierarchy import find_hierarchy
+from web import RATE_HZ
+from web import WORK_SECONDS as ANSWER_SECONDS
 
 FLUSHERS: Final = 8
 CPUS: Final = 2
+BEGIN_SECONDS: Final = 3.0
+"""Until all have started and registered."""
 SETTLE_SECONDS: Final = 10.0
 """Six chunks of baseline, sixteen cycles to see a phase, fifteen to move, and some rest."""
 MEASURED_SECONDS: Final = 10.0
-MODES: Final = ("shadow", "active", "observe")
-WHOLE_SECONDS: Final = len(MODES) * (SETTLE_SECONDS + MEASURED_SECONDS) + 15.0
+STEPS: Final = {
+    "shadow": "Shadow decides everything and moves nothing. What would there be to gain?",
+    "active": "Active moves what may be moved, by 7 ms per cycle at most.",
+    "observe": "Switched off: every flusher goes back to its own phase, as it came.",
+}
+"""The modes in the order they are asked for, and what is to be seen then."""
+WHOLE_SECONDS: Final = len(STEPS) * (SETTLE_SECONDS + MEASURED_SECONDS)
+ORPHAN_SECONDS: Final = 300.0
+"""By then whatever was started ends by itself, should we not be there to end it."""
+BUSY_RATIO: Final = 0.2
+"""A machine as busy as that before anything is started will not show what a quiet one does."""
 HERE: Final = Path(__file__).parent
 PICTURES: Final = HERE.parents[1] / "build" / "demo-phase"
 BIN: Final = Path(sys.executable).parent
 PORT: Final = 19_759
+COLUMNS: Final = 79
 
 
 @dataclass(frozen=True)
 class Window:
-    """When a mode was in force, what it predicted, and how its end looked."""
+    """The quiet end of the time a mode was in force: what it took, and what was said of it.
+
+    Attributes
+    ----------
+    mode : str
+    begin, end : float
+        CLOCK_MONOTONIC, seconds.
+    predicted_ratio : float
+        What the service foretells of others' p99; NaN where it does not.
+    held : int
+        Flushers that are not at their own phase.
+    """
 
     mode: str
     begin: float
@@ -50,102 +88,179 @@ class Window:
 def main() -> None:
     """Show it."""
     if os.geteuid():
-        sys.exit("the demo loads probes into this kernel: run it as root")
+        sys.exit("the demo measures this kernel: run it as root")
+    # Pictures and tables as wide as what they stand in, wherever this is shown.
+    os.environ |= {"COLUMNS": str(COLUMNS), "LINES": "32"}
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CPUS])
     PICTURES.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="resonance-demo-", dir="/run") as parent:
+    with contextlib.ExitStack() as stack:
+        cgroup = stack.enter_context(_cgroup())
+        parent = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="resonance-demo-", dir="/run")
+        )
         os.chmod(parent, 0o755)
-        directory = Path(parent) / "resonance"
-        config = Path(parent) / "resonanced.toml"
+        directory, config = Path(parent, "resonance"), Path(parent, "resonanced.toml")
         config.write_text(
-            f'[service]\nruntime_directory = "{directory}"\n[telemetry]\nport = {PORT}\n'
-            '[phase]\nmode = "shadow"\nprotect = ["*"]\n'
+            f'[service]\nruntime_directory = "{directory}"\nlog_level = "warning"\n'
+            f"[telemetry]\nport = {PORT}\n"
+            f'[phase]\nprotect = ["/{cgroup.name}"]\n'
         )
         os.environ["RESONANCE_HINTS_SOCKET"] = str(directory / "hints.sock")
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(_serving(config))
-            windows, took = _play(stack, config)
-        _tell(windows, took)
+        _say(
+            f"{FLUSHERS} flushers, each with {FLUSH_SECONDS * 1e3:g} ms of work every "
+            f"{PERIOD_SECONDS * 1e3:g} ms, began on the same full second. Beside them a web server "
+            f"answers {RATE_HZ:g} requests a second with {ANSWER_SECONDS * 1e3:g} ms of work each. "
+            f"All have {CPUS} CPUs, which are half idle, and stand in the cgroup /{cgroup.name}. "
+            f"A service of the demo's own looks on; it takes {WHOLE_SECONDS:.0f} seconds, and some."
+        )
+        _warn_if_busy()
+        stack.enter_context(_serving(config))
+        windows, took = _play(stack, cgroup, config)
+    _tell(windows, took)
+    draw(PICTURES / "latency.png", took, [(each.mode, each.begin, each.end) for each in windows])
+    print("\npictures, in build/demo-phase: latency.png, and for each mode what `resonance")
+    print(f"spectrum` shows: {{{','.join(STEPS)}}}.{{png,html}}")
 
 
-def _play(stack: contextlib.ExitStack, config: Path) -> tuple[list[Window], list[list[float]]]:
-    python, seconds = sys.executable, str(WHOLE_SECONDS)
-    web = stack.enter_context(_started(python, str(HERE / "web.py"), "serve", seconds))
+def _play(
+    stack: contextlib.ExitStack, cgroup: Path, config: Path
+) -> tuple[list[Window], list[tuple[float, float]]]:
+    """Start everybody, go through the modes; return what was seen, and what the users saw."""
+    seconds = f"{ORPHAN_SECONDS}"
+    web = stack.enter_context(_started(cgroup, "web.py", "serve", seconds))
     assert web.stdout
     port = web.stdout.readline().strip()
-    users = stack.enter_context(
-        _started(python, str(HERE / "web.py"), "ask", port, str(WHOLE_SECONDS - 2.0))
-    )
     for number in range(FLUSHERS):
-        stack.enter_context(
-            _started(python, str(HERE / "flusher.py"), f"flusher-{number}", seconds)
-        )
-    print(f"{FLUSHERS} flushers in step, a web server, {CPUS} CPUs")
-    windows = [_window(config, mode) for mode in MODES]
-    text, _ = users.communicate(timeout=WHOLE_SECONDS)
-    return windows, [[float(word) for word in line.split()] for line in text.splitlines()]
+        stack.enter_context(_started(cgroup, "flusher.py", f"flusher-{number}", seconds))
+    with tempfile.TemporaryFile("w+") as answers:
+        with _started(cgroup, "web.py", "ask", port, seconds, output=answers):
+            time.sleep(BEGIN_SECONDS)
+            windows = [_window(config, number, mode) for number, mode in enumerate(STEPS, 1)]
+        # They write where we read: only now that they have ended.
+        answers.seek(0)
+        # The last line may be half written.
+        took = [line.split() for line in answers if line.endswith("\n")]
+    return windows, [(float(due), float(elapsed)) for due, elapsed in took]
 
 
-def _window(config: Path, mode: str) -> Window:
-    print(f"\n$ resonanced phase {mode}", flush=True)
-    print(_run("resonanced", "phase", mode, "--config", str(config)).rstrip(), flush=True)
+def _window(config: Path, number: int, mode: str) -> Window:
+    _say(f"{number}. {STEPS[mode]}")
+    _show("resonanced", "phase", mode, "--config", str(config))
     time.sleep(SETTLE_SECONDS)
     begin = time.monotonic()
     time.sleep(MEASURED_SECONDS)
     end = time.monotonic()
-    rhythm = json.loads(_run("resonance", "hints", "get", "--output", "json"))["rhythm"]
+    rhythm = _rhythm()
     for kind in ("png", "html"):
         _run("resonance", "spectrum", f"--{kind}", str(PICTURES / f"{mode}.{kind}"))
-    if mode != "observe":
-        print("\n$ resonance explain flusher-3")
-        print(_run("resonance", "explain", "flusher-3").rstrip(), flush=True)
+    print(f"\n{end - begin + SETTLE_SECONDS:.0f} seconds later:")
+    _show("resonance", "spectrum", part=-1)
+    if mode == "active":
+        print()
+        _show("resonance", "explain", "flusher-3", part=0)
     predicted = rhythm["predicted_ratio"]
     return Window(
         mode, begin, end, math.nan if predicted is None else predicted, rhythm["held_sources"]
     )
 
 
-def _tell(windows: list[Window], took: list[list[float]]) -> None:
+def _rhythm() -> Any:
+    return json.loads(_run("resonance", "hints", "get", "--output", "json"))["rhythm"]
+
+
+def _tell(windows: Sequence[Window], took: Sequence[tuple[float, float]]) -> None:
     p99 = {window.mode: _p99(window, took) for window in windows}
     shadow, active, observe = windows
-    print(f"\n{'':22} p99 of the web server")
-    print(f"shadow, in step        {p99['shadow'] * 1e3:6.1f} ms")
-    print(
-        f"active, predicted      {p99['shadow'] * shadow.predicted_ratio * 1e3:6.1f} ms"
-        f"   {shadow.predicted_ratio:.2f} of shadow"
-    )
-    print(
-        f"active, measured       {p99['active'] * 1e3:6.1f} ms"
-        f"   {p99['active'] / p99['shadow']:.2f} of shadow; {active.held} flushers held"
-    )
-    print(
-        f"observe, given back    {p99['observe'] * 1e3:6.1f} ms"
-        f"   {p99['observe'] / p99['shadow']:.2f} of shadow; {observe.held} flushers held"
-    )
-    print(f"\npictures: {PICTURES}/{{{','.join(MODES)}}}.{{png,html}}")
+    predicted = shadow.predicted_ratio
+    _say("What it came to, for the users of the web server (from due to answered):")
+    print(f"{'':25}    p99   of shadow")
+    _row("shadow, in step", p99["shadow"], p99["shadow"])
+    if math.isnan(predicted):
+        print("active, predicted            -           -   (no prediction: see the lines above)")
+    else:
+        _row("active, predicted", predicted * p99["shadow"], p99["shadow"])
+    _row("active, measured", p99["active"], p99["shadow"], f"{active.held} flushers held")
+    _row("switched off", p99["observe"], p99["shadow"], f"{observe.held} flushers held")
+    if not active.held:
+        _say("Nothing was moved; what `resonance explain` says above is why.")
 
 
-def _p99(window: Window, took: list[list[float]]) -> float:
+def _row(what: str, p99_seconds: float, shadow_seconds: float, note: str = "") -> None:
+    ratio = p99_seconds / shadow_seconds
+    print(f"{what:25}{p99_seconds * 1e3:5.1f} ms {ratio:8.2f}   {note}".rstrip())
+
+
+def _p99(window: Window, took: Sequence[tuple[float, float]]) -> float:
     inside = sorted(each for due, each in took if window.begin <= due < window.end)
     return inside[math.ceil(0.99 * len(inside)) - 1]
 
 
+def _say(text: str) -> None:
+    print(f"\n{textwrap.fill(text, COLUMNS)}", flush=True)
+
+
+def _show(command: str, *arguments: str, part: int | None = None) -> None:
+    """Print a command as one would type it, and its answer, or one paragraph of it."""
+    typed = [each for each in arguments if each != "--config" and not each.endswith(".toml")]
+    print("$", command, *typed)
+    answer = _run(command, *arguments).rstrip()
+    print(answer if part is None else answer.split("\n\n")[part], flush=True)
+
+
 def _run(command: str, *arguments: str) -> str:
+    # Whoever looks is not to be what the users of the web server feel.
     done = subprocess.run(
-        [BIN / command, *arguments], capture_output=True, text=True, timeout=30, check=False
-    )
+        ["nice", "-n", "19", BIN / command, *arguments],
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
     if done.returncode:
         sys.exit(f"{command} {' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout
 
 
+def _warn_if_busy() -> None:
+    before = _cpu_times()
+    time.sleep(1.0)
+    idle, total = (now - then for now, then in zip(_cpu_times(), before, strict=True))
+    busy = 1.0 - idle / total
+    if busy > BUSY_RATIO:
+        print(
+            f"\nthis machine is {busy:.0%} busy with other things: expect less of a gain, or none"
+        )
+
+
+def _cpu_times() -> tuple[int, int]:
+    """Return the idle and the whole time of all CPUs, in ticks."""
+    times = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return times[3] + times[4], sum(times)
+
+
+@contextlib.contextmanager
+def _cgroup() -> Iterator[Path]:
+    """Make the demo's cgroup; one whose last task has just ended may be busy for a moment."""
+    directory = find_hierarchy().mount / f"resonance-demo-{os.getpid()}"
+    directory.mkdir()
+    try:
+        yield directory
+    finally:
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                directory.rmdir()
+                break
+            time.sleep(0.02)
+        else:
+            directory.rmdir()
+
+
 @contextlib.contextmanager
 def _serving(config: Path) -> Iterator[None]:
-    command = [str(BIN / "resonanced"), "run", "--config", str(config)]
+    command = [str(BIN / "resonanced"), "run", "--no-view", "--config", str(config)]
     service = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert service.stdout
         for line in service.stdout:
+            if line.startswith("  backend"):
+                print(line.strip())
             if line.startswith("  user"):
                 break
         else:
@@ -157,9 +272,14 @@ def _serving(config: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _started(*command: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def _started(
+    cgroup: Path, script: str, *arguments: str, output: int | IO[str] = subprocess.PIPE
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a script of this folder in the cgroup."""
+    command = [sys.executable, str(HERE / script), *arguments]
+    process = subprocess.Popen(command, stdout=output, text=True)
     try:
+        (cgroup / "cgroup.procs").write_text(str(process.pid))
         yield process
     finally:
         process.kill()

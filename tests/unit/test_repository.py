@@ -15,12 +15,17 @@ from typing import Any
 
 import pytest
 
+from resonance import cli as resonance_cli
+from resonanced import cli as resonanced_cli
+
 ROOT = Path(__file__).parents[2]
 SOURCE_ROOTS = ("bpf", "daemon", "kernel-tuning", "sdk")
 GENERATED = re.compile(r"_pb2(_grpc)?\.pyi?$")
 WITHOUT_COMMENTS = {".json", ".md", ""}
 NOT_OURS = {"__pycache__", "build", "dist", "objects"}
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SHELL = re.compile(r"^(?:# |\$ |sudo |\.venv/bin/)?(resonanced?) ([a-z]+)\b", re.MULTILINE)
+"""A command at the beginning of a line, as in a console or a block of shell."""
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -93,6 +98,25 @@ def test_files_and_verbs_named_in_documents_exist(path: Path) -> None:
     assert verbs - known == set()
 
 
+def test_every_page_is_reached_from_the_readme() -> None:
+    seen, ahead = set[Path](), [ROOT / "README.md"]
+    while ahead:
+        page = ahead.pop()
+        seen.add(page)
+        links = (link.partition("#")[0] for link in LINK.findall(page.read_text(encoding="utf-8")))
+        targets = {(page.parent / link).resolve() for link in links if link and "://" not in link}
+        ahead += [each for each in targets - seen if each.suffix == ".md"]
+    assert set((ROOT / "docs").glob("*.md")) - seen == set()
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=_name)
+def test_commands_shown_in_documents_exist(path: Path) -> None:
+    doors = {"resonance": resonance_cli.main, "resonanced": resonanced_cli.main}
+    for program, verb in sorted(set(SHELL.findall(path.read_text(encoding="utf-8")))):
+        with pytest.raises(SystemExit, match="0"):
+            doors[program]([verb, "--help"])
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=_name)
 def test_python_shown_in_documents_runs_without_a_daemon(path: Path) -> None:
     for code in PYTHON.findall(path.read_text(encoding="utf-8")):
@@ -100,7 +124,8 @@ def test_python_shown_in_documents_runs_without_a_daemon(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["bench", "bpf", "check", "clean", "help", "privileged", "proto", "run", "test"]
+    "verb",
+    ["bench", "bpf", "check", "clean", "demo-phase", "help", "privileged", "proto", "run", "test"],
 )
 def test_the_verb_exists_and_is_told_by_help(verb: str) -> None:
     told = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True)

@@ -5,6 +5,7 @@
 
     server           the service `Phase`: a guest on the socket of the hints
       conversation   one stream: reports in, orders out, no faster than asked for
+      pace           how often that is
       explain        why a source is where it is
       spectrum       what the analysis sees, on the wire
     admin            the service `Admin`: the mode and the kill switch, for the operator alone

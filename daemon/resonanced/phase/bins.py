@@ -110,9 +110,8 @@ class BinReader:
     """
 
     def __init__(self, cells: Records, clock: Records) -> None:
+        self._cells_of_all = cells.reshape(-1)
         self._epochs = cells["epoch"]
-        self._counts = cells["n"]
-        self._waits_ns = cells["sum_ns"]
         self._clock = clock
         self._ring = cells.shape[1]
         self._next: int | None = None
@@ -187,15 +186,15 @@ class BinReader:
         place = start % self._ring
         rows = slice(place, place + stop - start)
         expected = np.arange(start, stop) % _EPOCHS
-        cpu, row, slot = np.nonzero(
-            self._epochs[:, rows] == expected.astype(np.uint32)[:, np.newaxis]
-        )
-        at = row + place
+        is_of_it = self._epochs[:, rows] == expected.astype(np.uint32)[:, np.newaxis]
+        # Five times as fast as to ask for all three indices of what is nearly nowhere.
+        cpu, row, slot = np.unravel_index(np.flatnonzero(is_of_it), is_of_it.shape)
+        found = self._cells_of_all[(cpu * self._ring + (row + place)) * SLOTS + slot]
         return (
             slot,
             row + (start - first),
-            self._counts[cpu, at, slot].astype(np.int64),
-            self._waits_ns[cpu, at, slot].astype(np.int64),
+            found["n"].astype(np.int64),
+            found["sum_ns"].astype(np.int64),
         )
 
 

@@ -23,23 +23,14 @@ from resonance_core.control.records import Command
 from resonance_core.errors import InvalidSampleError
 from resonanced.phase import requests
 from resonanced.phase.attendance import Attendance, Orders
+from resonanced.phase.pace import heartbeat_seconds, report_interval_seconds, valid_seconds
 from resonanced.phase.registry import Registry
 from resonanced.phase.requests import RefusedError
 
-__all__ = ["Context", "Conversation", "heartbeat_seconds", "report_interval_seconds"]
+__all__ = ["Context", "Conversation"]
 
 REPORTS: Final = Counter("resonance_phase_reports_total", "Reports taken in from sources")
 
-_REPORTS_PER_SECOND: Final = 25.0
-"""Of all streams together, and orders likewise; chosen: one costs 0.2 ms with all that gRPC does
-for it, measured on a busy two-core machine, so these are half a percent of a core."""
-_SOURCES_PER_SECOND: Final = 200.0
-"""Reported on by all streams together; chosen likewise."""
-_LEAST_INTERVAL_SECONDS: Final = 0.5
-_HEARTBEAT_SECONDS: Final = 2.0
-_VALID_HEARTBEATS: Final = 2.5
-_LEAST_VALID_SECONDS: Final = 5.0
-"""Chosen: longer than a restart of the daemon takes."""
 _BURST: Final = 32
 """Reports that are taken as they come: a process that starts registers one by one; chosen."""
 _REPORTS_PER_INTERVAL: Final = 2.0
@@ -58,18 +49,6 @@ _KINDS: Final = {
 }
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
-
-
-def report_interval_seconds(streams: int, sources: int) -> float:
-    """Return how often each of so many streams is to report, with so many sources in all."""
-    return max(
-        _LEAST_INTERVAL_SECONDS, streams / _REPORTS_PER_SECOND, sources / _SOURCES_PER_SECOND
-    )
-
-
-def heartbeat_seconds(streams: int) -> float:
-    """Return the longest silence towards each of so many streams."""
-    return max(_HEARTBEAT_SECONDS, streams / _REPORTS_PER_SECOND)
 
 
 class Conversation:
@@ -150,22 +129,22 @@ class Conversation:
         """Return how long the client may be silent: one that sleeps long reports rarely."""
         return max(
             _SILENCE_SECONDS,
-            _SILENT_INTERVALS * self._interval_seconds(),
+            _SILENT_INTERVALS * self._registry.report_interval_seconds,
             _SILENT_PERIODS * self._attendance.longest_period_seconds,
         )
-
-    def _interval_seconds(self) -> float:
-        return report_interval_seconds(self._registry.streams, len(self._registry))
 
     def _pause_seconds(self, spent_seconds: float) -> float:
         """Return how long to wait before the next report is read, so that none can flood.
 
         A report costs one credit, or more where it took more than its stream's share of time.
+        Timers come and go in quiet times too, and each is reported at once.
         """
         now = time.monotonic()
-        per_second = _REPORTS_PER_INTERVAL / self._interval_seconds()
+        streams, sources = self._registry.streams, len(self._registry)
+        interval = report_interval_seconds(streams, sources, is_quiet=False)
+        per_second = _REPORTS_PER_INTERVAL / interval
         earned = (now - self._credit_at) * per_second
-        fair_seconds = spent_seconds * self._registry.streams / _SHARE
+        fair_seconds = spent_seconds * streams / _SHARE
         cost = max(1.0, fair_seconds * per_second)
         self._credit = min(self._credit + earned, float(_BURST)) - cost
         self._credit_at = now
@@ -208,16 +187,13 @@ class Conversation:
         raise RefusedError("the daemon is stopping", grpc.StatusCode.UNAVAILABLE)
 
     def _order(self, orders: Orders) -> bytes:
-        streams = self._registry.streams
         return phase_pb2.Order(
             placements=[_placement(key, each) for key, each in orders.placements.items()],
             refusals=[
                 phase_pb2.Refusal(key=key, reason=reason) for key, reason in orders.refusals.items()
             ],
-            report_interval_seconds=self._interval_seconds(),
-            valid_for_seconds=max(
-                _LEAST_VALID_SECONDS, _VALID_HEARTBEATS * heartbeat_seconds(streams)
-            ),
+            report_interval_seconds=self._registry.report_interval_seconds,
+            valid_for_seconds=valid_seconds(self._registry.streams),
             mode=self._registry.mode,
         ).SerializeToString()
 

@@ -2,7 +2,8 @@
 """Turns the room at each tick: hears the node's bins, has the controller decide, tells.
 
 What costs is done as seldom as it may be: bins are read a few times a second, periods looked
-for once a second, the waits of others and the load only while there is a source to place.
+for every few seconds, the controller turned when it has something to do, and the waits of others
+and the load are read only while there is a source to place.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from resonance_bpf.reader import Maps
 from resonance_core.control.parameters import Parameters
 from resonance_core.control.records import Decision, Mode
 from resonanced.model import Rhythm, Snapshot
-from resonanced.phase.bins import BIN_SECONDS, BinReader, Bins
+from resonanced.phase.bins import BIN_SECONDS, BinReader
 from resonanced.phase.listener import Listener
 from resonanced.phase.others import Bools, Load, Others, OthersWaits
 from resonanced.phase.registry import Registry
@@ -25,8 +26,6 @@ from resonanced.phase.spectrum import Spectrum
 
 __all__ = ["PhaseLoop", "parameters_of"]
 
-_WAITS_SECONDS: Final = 0.2
-"""*Chosen*: well below the half second of a chunk at T = 100 ms, by which the waits are judged."""
 _IDLE_SECONDS: Final = 0.5
 """Between decisions while there is nothing to decide; below what counts as a jump of the clock."""
 _LOAD_SECONDS: Final = 1.0
@@ -76,8 +75,8 @@ class PhaseLoop:
         self._waits = OthersWaits(maps.runqueue) if maps.has_buckets else None
         cells = maps.runqueue_bins if settings.analysis else None
         self._listener = None if cells is None else Listener(BinReader(cells, maps.clock))
-        self._next_waits = self._next_load = self._next_telling = self._next_idle = -math.inf
-        self._mode: Mode | None = None
+        self._next_load = self._next_telling = self._next_tick = -math.inf
+        self._seen: tuple[Mode, int] | None = None
         self._rhythm: Rhythm | None = None
         self._told: tuple[object, ...] = ()
 
@@ -92,22 +91,26 @@ class PhaseLoop:
         now = snapshot.monotonic_ns / 1e9
         registry = self._registry
         bins = self._listener.listen(snapshot) if self._listener else None
-        if len(registry):
+        is_due = now >= min(self._next_tick, registry.due_seconds)
+        is_due = is_due or (registry.mode, len(registry)) != self._seen
+        if not len(registry):
+            self._forget_others()
+        elif bins or is_due:
             chosen = self._others.slots(snapshot.slots, registry.cgroup_ids())
-            self._observe_others(now, bins, chosen)
-            return self._tell(now, registry.tick(now))
-        self._forget_others()
-        if now >= self._next_idle or registry.mode != self._mode:
-            self._next_idle = now + _IDLE_SECONDS
-            return self._tell(now, registry.tick(now))
-        return self._rhythm
+            if bins:
+                events, waits = bins.total(chosen)
+                registry.observe_bins(bins.start_ns / 1e9, BIN_SECONDS, events, waits)
+            if now >= min(registry.due_seconds, self._next_load):
+                self._observe_others(now, chosen)
+        if not is_due:
+            return self._rhythm
+        self._next_tick = now + _IDLE_SECONDS
+        self._seen = registry.mode, len(registry)
+        return self._tell(now, registry.tick(now))
 
-    def _observe_others(self, now: float, bins: Bins | None, chosen: Bools) -> None:
-        if bins:
-            events, waits = bins.total(chosen)
-            self._registry.observe_bins(bins.start_ns / 1e9, BIN_SECONDS, events, waits)
-        if self._waits and now >= self._next_waits:
-            self._next_waits = now + _WAITS_SECONDS
+    def _observe_others(self, now: float, chosen: Bools) -> None:
+        """Tell what was waited until now, before it is judged, and how busy the CPUs are."""
+        if self._waits:
             self._registry.observe_waits(now, *self._waits.read(chosen))
         if now >= self._next_load:
             self._next_load = now + _LOAD_SECONDS
@@ -116,14 +119,13 @@ class PhaseLoop:
                 self._registry.observe_load(busy_ratio)
 
     def _forget_others(self) -> None:
-        self._next_waits = self._next_load = -math.inf
+        self._next_load = -math.inf
         self._load.forget()
         if self._waits:
             self._waits.forget()
 
     def _tell(self, now: float, decision: Decision) -> Rhythm | None:
         """Return the rhythm, made anew when it may have changed."""
-        self._mode = decision.mode
         heard = self._listener.heard if self._listener else Heard()
         state = decision.groups[0].state if decision.groups else None
         trips = tuple(decision.trips.values())

@@ -25,6 +25,7 @@ from resonance_core.control.records import (
 )
 from resonance_core.errors import InvalidSampleError, SourceRefusedError
 from resonanced.phase.attendance import MOST_SOURCES, Attendance, Attended
+from resonanced.phase.pace import report_interval_seconds
 
 __all__ = ["Registry"]
 
@@ -51,6 +52,8 @@ class Registry:
         Carried to sources so far: ``grant``, ``slew``, ``home``; and ``shadowed``, withheld.
     decision : Decision or None
         Of the last tick.
+    is_quiet : bool
+        As of the last tick, nothing is about to be decided.
     """
 
     def __init__(self, parameters: Parameters, mode: Mode = "observe", *, seed: int = 0) -> None:
@@ -58,6 +61,7 @@ class Registry:
         self.most_streams = parameters.max_sources
         self.commands = dict.fromkeys((*_KINDS, "shadowed"), 0)
         self.decision: Decision | None = None
+        self.is_quiet = True
         self._controller = Controller(parameters, mode, seed=seed)
         self._keys = itertools.count(1)
         self._owners: dict[int, tuple[Attendance, Attended]] = {}
@@ -77,12 +81,23 @@ class Registry:
         """Return the number of sources."""
         return len(self._owners)
 
+    @property
+    def report_interval_seconds(self) -> float:
+        """How often each stream is to report now."""
+        return report_interval_seconds(self.streams, len(self), is_quiet=self.is_quiet)
+
+    @property
+    def due_seconds(self) -> float:
+        """When the next tick comes to something; see `Controller.due_seconds`."""
+        return self._controller.due_seconds
+
     def tick(self, now_seconds: float) -> Decision:
         """Decide, and hand the commands to the streams they belong to."""
         decision = self._controller.tick(now_seconds)
         self.decision = decision
         self.commands["shadowed"] = decision.shadowed
         self._hand_out(decision.commands)
+        self._set_pace()
         return decision
 
     def observe_waits(self, now_seconds: float, seconds: Floats, counts: Floats) -> None:
@@ -225,6 +240,15 @@ class Registry:
                 attendance, attended = owner
                 attendance.place(attended.client_key, command)
                 self.commands[command.kind] += 1
+
+    def _set_pace(self) -> None:
+        """Have everybody told at once who is to report more often; the other way can wait."""
+        before = self.report_interval_seconds
+        self.is_quiet = self._controller.is_quiet
+        interval = self.report_interval_seconds
+        self._controller.expect_reports(interval)
+        if interval < before:
+            self._tell_all()
 
     def _tell_all(self) -> None:
         for attendance in self._streams:

@@ -107,8 +107,9 @@ def releases(message: phase_pb2.Releases, period_seconds: float, now_seconds: fl
     InvalidSampleError
         Something in it cannot be.
     """
-    at_seconds = np.fromiter(message.at_ns, np.float64, len(message.at_ns)) / 1e9
-    if at_seconds.size and at_seconds.max() > now_seconds + _AHEAD_SECONDS:
+    at_ns = message.at_ns
+    at_seconds = np.fromiter(at_ns, np.float64, len(at_ns)) / 1e9
+    if at_ns and max(at_ns) / 1e9 > now_seconds + _AHEAD_SECONDS:
         raise InvalidSampleError("at_ns", "is in the future")
     return Releases(
         key=message.key,
@@ -154,6 +155,7 @@ def _durations(name: str, values: Sequence[float], count: int) -> Floats:
     if len(values) != count:
         raise InvalidSampleError(name, f"{len(values)} of them for {count} releases")
     seconds = np.fromiter(values, np.float64, count)
-    if np.any((seconds < 0.0) | (seconds > _MOST_WORK_SECONDS)):
+    # Both are False of a NaN, which is allowed; fmin and fmax pass it over.
+    if np.fmin.reduce(seconds) < 0.0 or np.fmax.reduce(seconds) > _MOST_WORK_SECONDS:
         raise InvalidSampleError(name, "must be 0 or more seconds, and less than a day")
     return seconds

@@ -44,7 +44,8 @@ def _socket(arguments: argparse.Namespace) -> Path:
     directory = options.absolute(arguments.runtime_directory)
     flags = {"service": {"runtime_directory": directory}} if directory else {}
     path = Path(config.load(arguments.config, flags).service.runtime_directory) / ADMIN_SOCKET
-    if not os.access(path.parent, os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
+    is_hidden = path.parent.exists() and not os.access(path.parent, os.X_OK)
+    if is_hidden or (path.exists() and not os.access(path, os.W_OK)):
         raise StartError(str(path), "only its owner and root may ask here", "run it with sudo")
     if not is_served(path):
         hint = "start resonanced, or name its --runtime-directory"

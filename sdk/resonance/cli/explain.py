@@ -10,7 +10,7 @@ import argparse
 import json
 import math
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from resonance.cli.connection import connect
@@ -93,9 +93,15 @@ def _known(value: float) -> float | str | None:
 
 def _text(answer: ExplainResponse, wanted: str, *, has_numbers: bool) -> Iterator[str]:
     is_single = len(answer.explanations) == 1
-    for each in answer.explanations:
-        yield from _source(each, has_numbers=has_numbers or is_single)
-        yield ""
+    for together in _by_group(answer.explanations):
+        shared = _shared(together)
+        for each in together:
+            yield from _source(each, shared, has_numbers=has_numbers or is_single)
+            yield ""
+        if shared:
+            yield f"all {len(together)} of them"
+            yield from _sentences(shared)
+            yield ""
     if answer.left_out:
         yield f"and {answer.left_out} more; say a narrower name to see them"
         yield ""
@@ -115,16 +121,34 @@ def _absence(wanted: str) -> str:
     return "no source is registered; a program starts one with resonance.every(...)"
 
 
-def _source(explanation: Explanation, *, has_numbers: bool) -> Iterator[str]:
+def _by_group(explanations: Iterable[Explanation]) -> Iterable[list[Explanation]]:
+    """Return those of one group of sources together, and each list by name."""
+    groups: dict[float, list[Explanation]] = {}
+    for each in sorted(explanations, key=lambda each: each.source):
+        groups.setdefault(each.numbers.get("group_period_seconds", 0.0), []).append(each)
+    return groups.values()
+
+
+def _shared(together: Sequence[Explanation]) -> list[str]:
+    """Return what is said of each of several sources, as what is true of their group."""
+    if len(together) == 1:
+        return []
+    first, *others = together
+    return [each for each in first.sentences if all(each in other.sentences for other in others)]
+
+
+def _source(
+    explanation: Explanation, shared: Container[str], *, has_numbers: bool
+) -> Iterator[str]:
     process = f"  process {explanation.pid}" if explanation.pid else ""
     yield f"{safe_text(explanation.source)}{process}"
-    yield from _sentences(explanation.sentences)
+    yield from _sentences([each for each in explanation.sentences if each not in shared])
     if has_numbers and explanation.numbers:
         yield ""
         yield from _numbers(explanation.numbers)
 
 
-def _sentences(sentences: tuple[str, ...] | Any) -> Iterator[str]:
+def _sentences(sentences: Iterable[str]) -> Iterator[str]:
     for sentence in sentences:
         yield from textwrap.wrap(
             safe_text(sentence), _COLUMNS, initial_indent="  ", subsequent_indent="  "

@@ -142,7 +142,7 @@ def _sources(rhythm: Rhythm) -> Iterator[str]:
     if rhythm.order_parameter is not None:
         yield f"R {rhythm.order_parameter:.2f}"
     if rhythm.mean_phase_rad is not None:
-        yield f"at {math.degrees(rhythm.mean_phase_rad):.0f} deg"
+        yield f"at {round(math.degrees(rhythm.mean_phase_rad)) % 360} deg"
     if rhythm.coupling is not None:
         yield f"K {rhythm.coupling:.2f}"
     is_plain = rhythm.guard_state in {"", rhythm.mode}

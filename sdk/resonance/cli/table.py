@@ -83,7 +83,7 @@ def _header(reading: Reading, columns: int) -> Text:
         f"backend {reading.backend}",
         f"tier {reading.tier}",
         f"cgroups {reading.hierarchy}",
-        reading.mode,
+        f"tuning {reading.mode}",
     ]
     text = Text("  ".join(parts), style="bold", no_wrap=True, overflow="ellipsis")
     text.truncate(columns, overflow="ellipsis")

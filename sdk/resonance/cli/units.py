@@ -118,7 +118,7 @@ def _valued(value: float, unit: str) -> str:
     if unit == "_seconds":
         return moment_text(value)
     if unit == "_rad":
-        return f"{math.degrees(value):.0f} deg"
+        return f"{round(math.degrees(value)) % 360} deg"
     if unit == "_hz":
         return f"{value:.3g} Hz"
     return f"{value + 0.0:.0f}" if value.is_integer() else f"{value:.2g}"

@@ -65,7 +65,9 @@ class Core:
             from resonance_core.control.controller import Controller
             from resonance_core.control.parameters import Parameters
         except ModuleNotFoundError as error:
-            raise MissingExtraError("resonance.Core", "core") from error
+            if error.name != "numpy":
+                raise
+            raise MissingExtraError("resonance.Core", "numpy", "core") from None
 
         self._parameters = Parameters(
             r_band=r_band,
@@ -223,11 +225,15 @@ class Core:
             return
         with self._guard:
             if not self._is_running:
-                self._is_running = True
                 arguments = weakref.ref(self), self._closed
-                threading.Thread(
+                thread = threading.Thread(
                     target=_run, args=arguments, name="resonance-core", daemon=True
-                ).start()
+                )
+                # No thread may be had, or none any more while the interpreter ends: the timer
+                # ticks at its own phase, and the next one tries again.
+                with contextlib.suppress(RuntimeError):
+                    thread.start()
+                    self._is_running = True
 
     def depart(self, source: Source) -> None:
         """Let it go; may be called by the garbage collector, at any point of any thread."""

@@ -13,14 +13,20 @@ class MissingExtraError(ImportError):
     ----------
     what : str
         What was asked for.
+    package : str
+        What is not installed.
     extra : str
         Which extra brings it.
     """
 
-    def __init__(self, what: str, extra: str) -> None:
-        super().__init__(what, extra)
+    def __init__(self, what: str, package: str, extra: str) -> None:
+        super().__init__(what, package, extra)
         self.what = what
+        self.package = package
         self.extra = extra
 
     def __str__(self) -> str:
-        return f"{self.what} needs more: pip install 'resonance-runtime[{self.extra}]'"
+        return (
+            f"{self.what} needs {self.package}, which is not installed: "
+            f"pip install 'resonance-runtime[{self.extra}]'"
+        )

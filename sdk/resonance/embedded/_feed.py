@@ -19,6 +19,9 @@ _BIN_SECONDS: Final = 0.001
 _LAG_SECONDS: Final = 1.0
 """A bin is handed over this late, when the requests that arrived in it are done; chosen. What
 took longer counts into the oldest bin that is still here."""
+_MOST_BINS: Final = 10_000
+"""Handed over at once; chosen. After a longer gap, as when the process was stopped, nobody
+looked: the bins before these are left out."""
 
 
 class Feed:
@@ -51,6 +54,9 @@ class Feed:
             controller.observe_waits(now_seconds, seconds, floats([1.0] * len(fresh)))
         self._waiting += fresh
         bins = math.floor((now_seconds - _LAG_SECONDS - self._start_seconds) / _BIN_SECONDS)
+        if bins > _MOST_BINS:
+            self._start_seconds += (bins - _MOST_BINS) * _BIN_SECONDS
+            bins = _MOST_BINS
         if bins > 0:
             self._hand_over_bins(controller, bins)
 

@@ -74,12 +74,17 @@ class AsyncTicks(AsyncIterator[Tick]):
 
 
 class _Gate:
-    """A future of the loop that waits, ended by a timer or by whoever opens the gate."""
+    """A future of the loop that waits, ended by a timer or by whoever opens the gate.
+
+    Opened while nobody waits, it ends the next wait.
+    """
 
     def __init__(self) -> None:
         self._waiting: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]] | None = None
+        self._is_open = False
 
     def open(self) -> None:
+        self._is_open = True
         waiting = self._waiting
         if waiting is not None:
             loop, ended = waiting
@@ -94,10 +99,13 @@ class _Gate:
         ended = loop.create_future()
         self._waiting = loop, ended
         timer = loop.call_later(wait_ns / 1e9, _end, ended)
+        if self._is_open:  # since before the future was there to be ended
+            _end(ended)
         try:
             await ended
         finally:
             self._waiting = None
+            self._is_open = False
             timer.cancel()
 
 

@@ -29,6 +29,9 @@ _VALID_NS: Final = 3_000_000_000
 _LEVEL_RATIO: Final = 0.05
 """Chosen: parts this close to the lowest, as a share of the range, are as low."""
 
+_SHORTEST_SECONDS: Final = 1e-9
+"""What repeats within a clock's step is no period."""
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
@@ -54,8 +57,10 @@ class Profile:
         Both are 0 where nothing is known.
         """
         backlog, parts = self.backlog_seconds, len(self.backlog_seconds)
-        if not (parts and self.period_seconds > 0.0 and within_seconds > 0.0):
+        is_known = parts and _SHORTEST_SECONDS <= self.period_seconds < math.inf
+        if not (is_known and within_seconds > 0.0):
             return 0.0, 0.0
+        within_seconds = min(within_seconds, self.period_seconds)  # then it begins anew
         lowest, highest = min(backlog), max(backlog)
         if not math.isfinite(sum(backlog)):  # more work than is served: no low to come
             return 0.0, 0.0

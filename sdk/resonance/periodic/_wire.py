@@ -104,7 +104,7 @@ class Stream:
             raise FailedCallError("UNAVAILABLE", "the daemon ended the stream")
 
     def ring(self) -> None:
-        """Report soon: somebody came or went."""
+        """Report soon: somebody came or went, or reports are wanted more often."""
         self._bell.put(None)
 
     def close(self) -> None:
@@ -161,9 +161,12 @@ class Stream:
         )
 
     def _obey(self, order: phase_pb2.Order) -> None:
-        self._interval_seconds = _within(
-            order.report_interval_seconds, _MOST_INTERVAL_SECONDS, _INTERVAL_SECONDS
+        before, self._interval_seconds = (
+            self._interval_seconds,
+            _within(order.report_interval_seconds, _MOST_INTERVAL_SECONDS, _INTERVAL_SECONDS),
         )
+        if self._interval_seconds < before:
+            self.ring()  # or it would wait for as long as it was told before
         valid_seconds = _within(order.valid_for_seconds, _MOST_VALID_SECONDS, _VALID_SECONDS)
         for refusal in order.refusals:
             refused = self._roll.refuse(refusal.key)

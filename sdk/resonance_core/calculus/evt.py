@@ -41,6 +41,8 @@ _DOUBTFUL: Final = 0.10
 _REJECTED: Final = 0.05
 _FARTHEST: Final = 0.1
 """Expected events in the sample below which a return level is not believed: ten samples ahead."""
+_RAREST: Final = 1e-100
+"""*Chosen*: with the heaviest of `SHAPES`, far rarer levels are no floating-point numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +247,7 @@ def return_level(tail: Tail, exceedance_ratio: float, confidence: float = 0.95) 
     ----------
     tail : Tail
     exceedance_ratio : float
-        Above 0 and below `tail.exceedance_ratio`; 0.0001 for p99.99.
+        Above 1e-100 and below `tail.exceedance_ratio`; 0.0001 for p99.99.
     confidence : float
         Of the interval, above 0 and below 1.
 
@@ -268,9 +270,9 @@ def return_level(tail: Tail, exceedance_ratio: float, confidence: float = 0.95) 
     .. [1] Coles, "An Introduction to Statistical Modeling of Extreme Values", Springer 2001,
        section 4.3.3, doi:10.1007/978-1-4471-3675-0.
     """
-    if not 0.0 < exceedance_ratio < tail.exceedance_ratio:
+    if not _RAREST < exceedance_ratio < tail.exceedance_ratio:
         raise InvalidSampleError(
-            "exceedance_ratio", f"must be above 0 and below {tail.exceedance_ratio:g}"
+            "exceedance_ratio", f"must be above {_RAREST:g} and below {tail.exceedance_ratio:g}"
         )
     if not 0.0 < confidence < 1.0:
         raise InvalidSampleError("confidence", "must be above 0 and below 1")

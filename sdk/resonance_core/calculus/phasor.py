@@ -76,9 +76,11 @@ def fold(
     Raises
     ------
     InvalidSampleError
-        A time is not finite, or the period is not positive.
+        A time is not finite, or the period is not positive, or too short to divide by.
     """
     period = positive("period_seconds", period_seconds)
+    if period < np.finfo(np.float64).tiny:
+        raise InvalidSampleError("period_seconds", f"is too short to divide by: {period:g}")
     elapsed = finite("times_seconds", times_seconds) - origin_seconds
     return wrap(np.mod(elapsed, period) * (_TURN / period))
 

@@ -235,7 +235,7 @@ def place_harmonic(
     Raises
     ------
     InvalidSampleError
-        Not finite, of different lengths, or a multiple is not a whole number from 1.
+        Not finite, of different lengths, or a multiple is not a whole number from 1 to `bins`.
     NoPlacementError
         No source has work.
 
@@ -254,6 +254,8 @@ def place_harmonic(
         raise InvalidSampleError("fixed", f"must be {phases.size} values")
     if bins < 1 or sweeps < 1:
         raise InvalidSampleError("bins, sweeps", "must be at least 1")
+    if (counts > bins).any():
+        raise InvalidSampleError("multiples", f"must be at most {bins}, as many as the bins")
     if not weighed.any():
         raise NoPlacementError
     if not stays.any() and (counts == counts[0]).all():

@@ -106,13 +106,16 @@ def periodic_exceedance(sources: int, period: float, backlog: float) -> float:
     terms: list[float] = []
     for n in range(math.floor(backlog) + 1, sources + 1):
         share = (n - backlog) / period
-        terms.append(
-            math.comb(sources, n)
-            * share**n
-            * (1.0 - share) ** (sources - n)
-            * (period - sources + backlog)
-            / (period - n + backlog)
+        # of thousands of sources, the first factor alone exceeds every float
+        log_chance = (
+            math.lgamma(sources + 1)
+            - math.lgamma(n + 1)
+            - math.lgamma(sources - n + 1)
+            + n * math.log(share)
+            + (sources - n) * math.log1p(-share)
         )
+        free = (period - sources + backlog) / (period - n + backlog)
+        terms.append(math.exp(log_chance) * free)
     return math.fsum(terms)
 
 

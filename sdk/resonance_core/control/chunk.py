@@ -2,11 +2,14 @@
 """What was in force throughout a stretch of time, and what was waited meanwhile?
 
 A chunk counts for shadow, or for the plan in force, only if it was all of it. A chunk in which
-sources moved, came or went proves nothing and counts for neither.
+sources moved, came or went proves nothing and counts for neither. Bursts are reported late, by
+more than a chunk: what is reported counts for the chunk that runs, unless it is of a time that
+counted for something else.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Final, Literal
 
 import numpy as np
@@ -44,6 +47,7 @@ class Chunk:
         self._length = max(length_seconds, SHORTEST_SECONDS)
         self._mark: Floats = np.zeros(0)
         self._reports: list[Floats] = []
+        self._since = -math.inf
         self.kind: Kind = ""
         self.end_seconds = 0.0
 
@@ -64,19 +68,25 @@ class Chunk:
         stretch : float
             How many times its usual length it is to be; at least 1.
         """
+        if kind != self.kind:
+            self._since = now_seconds
         self.kind = kind
         self.end_seconds = now_seconds + stretch * self._length
         self._mark = others.copy()
         self._reports.clear()
 
-    def spoil(self) -> None:
-        """Let it count for nothing."""
+    def spoil(self, now_seconds: float) -> None:
+        """Let it count for nothing, and be no longer than usual."""
         self.kind = ""
+        self.end_seconds = min(self.end_seconds, now_seconds + self._length)
 
-    def completed(self, seconds: Floats) -> None:
-        """Take in how long bursts took; NaN where not known."""
-        if len(self._reports) < MOST_REPORTS:
-            self._reports.append(seconds)
+    def completed(self, at_seconds: Floats, seconds: Floats) -> None:
+        """Take in when bursts were released and how long they took; NaN where not known."""
+        if len(self._reports) >= MOST_REPORTS:
+            return
+        if at_seconds[0] < self._since:
+            seconds = seconds[at_seconds >= self._since]
+        self._reports.append(seconds)
 
     def close(self, others: Floats) -> tuple[Floats, Floats]:
         """Return what others waited since it began, and how long bursts took.

@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from resonance_core.control.draw import Draw
 from resonance_core.control.explanation import (
     group_numbers,
     group_sentences,
@@ -73,7 +74,7 @@ class Controller:
             mode=_checked(mode),
             in_force=Holds(),
             would=Holds(),
-            random=np.random.default_rng(seed),
+            random=Draw(seed),
             others=np.zeros(BUCKETS),
         )
         self._groups = Groups(self._scene)
@@ -136,7 +137,7 @@ class Controller:
         _check_time(now_seconds)
         scene, parameters = self._scene, self._scene.parameters
         scene.now_seconds = max(scene.now_seconds, now_seconds)
-        row = scene.roster.add(source, now_seconds, float(scene.random.random()))
+        row = scene.roster.add(source, now_seconds, scene.random.random())
         period, capacity = source.period_seconds, scene.roster.capacity
         step = min(parameters.max_slew_seconds, parameters.max_slew_ratio * period)
         scene.in_force.place(row, capacity, period, step, source.offset_seconds)
@@ -176,7 +177,7 @@ class Controller:
         row = self._scene.roster.record(releases)
         if not len(releases.at_seconds):
             return
-        self._groups.of(row).completed(releases.completion_seconds)
+        self._groups.of(row).completed(row, releases)
         self._scene.in_force.correct(row, releases.offset_seconds)
         tracker = self._trackers.get(row)
         if tracker is not None:
@@ -189,6 +190,18 @@ class Controller:
             self._scene.tracked_rad[row] = tracker.phase_rad
         else:
             self._scene.tracked_rad.pop(row, None)
+
+    def expect_reports(self, interval_seconds: float) -> None:
+        """Take in how often each source reports from now on, by which silence is judged.
+
+        Raises
+        ------
+        InvalidSampleError
+            If it is no positive number.
+        """
+        if not math.isfinite(interval_seconds) or interval_seconds <= 0.0:
+            raise InvalidSampleError("interval_seconds", "must be a positive number")
+        self._scene.report_interval_seconds = interval_seconds
 
     # -- the node
 
@@ -232,9 +245,7 @@ class Controller:
             raise InvalidSampleError("bin_seconds", "must be a positive number")
         if events.shape != wait_seconds.shape or events.ndim != 1:
             raise InvalidSampleError("events, wait_seconds", "must be of one length")
-        for group in self._groups:
-            if group.multiples:
-                group.observe_bins(start_seconds, bin_seconds, events, wait_seconds)
+        self._scene.series.add(start_seconds, bin_seconds, events, wait_seconds)
 
     def observe_load(self, busy_ratio: float) -> None:
         """Take in how busy the CPUs are, 0 to 1.
@@ -253,6 +264,20 @@ class Controller:
         scene.is_overloaded = self._load.is_overloaded
 
     # -- time
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is about to be decided, so that sources may report less often."""
+        return self._groups.is_quiet
+
+    @property
+    def due_seconds(self) -> float:
+        """When the next tick comes to something that an earlier one does not; inf without sources.
+
+        What is told meanwhile may bring it forward. Ticks may be further apart than that, but
+        no more than a second: a longer gap is taken for a jump of the clock.
+        """
+        return -math.inf if self._scene.commands else self._groups.due_seconds
 
     def tick(self, now_seconds: float) -> Decision:
         """Decide what is to be done now.
@@ -338,6 +363,7 @@ class Controller:
             origin = self._groups.of(row).origin_seconds
             self._trackers[row] = Tracker(source.period_seconds, origin)
         scene.in_force.forget_wishes()
+        scene.in_force.lose_track()
         scene.slew_home("the clock jumped")
         scene.would.clear()
         for group in self._groups:

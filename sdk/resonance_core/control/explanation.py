@@ -98,7 +98,7 @@ def group_sentences(group: GroupState) -> tuple[str, ...]:
         )
     if not math.isnan(group.predicted_ratio):
         found.append(
-            f"Predicted, on the careful side: under the plan others' p99 wait is "
+            f"Predicted: under the plan others' p99 wait is "
             f"{group.predicted_ratio:.2f} times as long."
         )
     if not math.isnan(group.tail_ratio):

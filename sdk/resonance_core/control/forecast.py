@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import numpy as np
 
@@ -13,14 +14,19 @@ from resonance_core.control.backlog import (
     backlog_profile,
     delay_bound,
 )
-from resonance_core.control.counterfactual import Counterfactual
+from resonance_core.control.counterfactual import LEVELS, Counterfactual
 from resonance_core.control.picture import Picture
 from resonance_core.control.plan import Plan
 from resonance_core.control.records import Floats
+from resonance_core.control.roster import Rows
+from resonance_core.control.series import Series
+from resonance_core.control.watch import Watch
 
 __all__ = ["Forecast"]
 
-_TURN = 2.0 * math.pi
+REPLAY_PERIODS: Final = 36.0
+"""*Chosen*: a replay is the dearest part of a prediction, and chance is the only news."""
+_TURN: Final = 2.0 * math.pi
 
 
 class Forecast:
@@ -30,8 +36,9 @@ class Forecast:
     ----------
     period_seconds, origin_seconds : float
         Of the group.
-    service_seconds : float
-        Work of one request; by its chance the end of a busy time varies.
+    series : Series
+        Waits of others.
+    cores : float
 
     Attributes
     ----------
@@ -44,28 +51,41 @@ class Forecast:
     predicted_ratio : float
         p99 of the waits of others under the plan, by that without our holds; NaN where not
         known.
+    watch : Watch
+        What was done while nothing was held.
     """
 
     def __init__(
-        self, period_seconds: float, origin_seconds: float, service_seconds: float
+        self, period_seconds: float, origin_seconds: float, series: Series, cores: float
     ) -> None:
         self._period = period_seconds
         self._origin = origin_seconds
-        self._service = service_seconds
         self._waits = Counterfactual()
+        self._plan: Plan | None = None
+        self._planned: tuple[Floats, Floats] = (np.zeros(LEVELS), np.zeros(LEVELS))
+        self._replayed_seconds = -math.inf
+        self.watch = Watch(period_seconds, series, cores)
         self.profile_seconds: Floats = np.zeros(PROFILE_BINS)
         self.delay_bound_seconds = math.nan
         self.checks = 0
         self.violations = 0
         self.predicted_ratio = math.nan
 
-    def forget(self) -> None:
+    def forget(self, now_seconds: float) -> None:
         """Begin anew: the workload has changed."""
         self._waits.forget()
+        self.watch.pause(now_seconds)
         self.predicted_ratio = math.nan
 
     def update(
-        self, picture: Picture, holds_seconds: Floats, plan: Plan | None, capacity: Capacity
+        self,
+        picture: Picture,
+        holds_seconds: Floats,
+        plan: Plan | None,
+        *,
+        capacity: Capacity,
+        busy_ratio: float,
+        known_seconds: float,
     ) -> None:
         """Compute everything anew for a picture.
 
@@ -77,6 +97,10 @@ class Forecast:
         plan : Plan or None
             Of the same members.
         capacity : Capacity
+        busy_ratio : float
+            Share of the CPUs' time in use; NaN where not known.
+        known_seconds : float
+            All bursts that began before are reported.
         """
         members = picture.members
         self.profile_seconds = backlog_profile(members, holds_seconds, self._period, capacity)
@@ -84,23 +108,28 @@ class Forecast:
         self.delay_bound_seconds = delay_bound(
             members, holds_seconds, jitter, self._period, capacity
         )
-        if holds_seconds.any():
-            return  # what was predicted in shadow stands
-        if plan is not None:
-            planned = backlog_profile(members, plan.hold_seconds, self._period, capacity)
-            self.predicted_ratio = self._waits.ratio(
-                self.profile_seconds, planned, self._blur_bins(jitter, capacity)
-            )
+        self.watch.advance(known_seconds, busy_ratio, self._waits)
+        # what was predicted in shadow stands
+        if plan is not None and not holds_seconds.any():
+            self._predict(picture.known_rows, plan, known_seconds)
 
-    def _blur_bins(self, jitter_seconds: Floats, capacity: Capacity) -> int:
-        """Return two standard deviations of the end of the longest busy time, in bins."""
-        peak = float(self.profile_seconds.max(initial=0.0))
-        finite = jitter_seconds[np.isfinite(jitter_seconds)]
-        spread = float(np.mean(finite**2)) if len(finite) else 0.0
-        if not math.isfinite(peak):
-            return PROFILE_BINS
-        deviation = math.sqrt(spread + peak * self._service / capacity.cores)
-        return math.ceil(2.0 * deviation * PROFILE_BINS / self._period)
+    def _predict(self, rows: Rows, plan: Plan, now_seconds: float) -> None:
+        """Replay the last periods under the plan, if that is due."""
+        is_same = plan is self._plan
+        rest = REPLAY_PERIODS * self._period
+        is_known = not math.isnan(self.predicted_ratio)
+        if is_known and abs(now_seconds - self._replayed_seconds) < rest:
+            return
+        replayed = self.watch.planned(
+            dict(zip(rows.tolist(), plan.hold_seconds.tolist(), strict=True))
+        )
+        if replayed is None:
+            return
+        self._replayed_seconds, self._plan = now_seconds, plan
+        if is_same:
+            replayed = self._planned[0] + replayed[0], self._planned[1] + replayed[1]
+        self._planned = replayed
+        self.predicted_ratio = self._waits.ratio(*self._planned)
 
     def check(self, completions_seconds: Floats) -> None:
         """Compare how long bursts took with the bound; without one nothing is compared."""
@@ -108,18 +137,6 @@ class Forecast:
             return
         self.checks += len(completions_seconds)
         self.violations += int((completions_seconds > self.delay_bound_seconds).sum())
-
-    def add_bins(
-        self, start_seconds: float, bin_seconds: float, events: Floats, waits: Floats
-    ) -> None:
-        """Take in waits of others from a while without holds, by the bin in which they ended."""
-        ends = start_seconds + (np.arange(len(events)) + 0.5) * bin_seconds
-        with np.errstate(divide="ignore", invalid="ignore"):
-            mean: Floats = np.where(events > 0.0, waits / events, 0.0)
-        # what a wait met was the queue when it began
-        began = ends - np.where(np.isfinite(mean), mean, 0.0)
-        phases = np.asarray(((began - self._origin) % self._period) / self._period, np.float64)
-        self._waits.add(phases, events, waits)
 
     def peak_seconds(self, after_seconds: float) -> float:
         """Return the next time at which the backlog is largest; NaN where there is none."""

@@ -71,9 +71,9 @@ class Gate:
 
     def __init__(self, parameters: Parameters) -> None:
         self._parameters = parameters
-        self._alpha = 1.0 - parameters.confidence
         self._shadow: deque[_Chunk] = deque(maxlen=KEPT)
         self._active: deque[_Chunk] = deque(maxlen=KEPT)
+        self._taken = 0
         self._before: list[Floats] = []
         self._tails = _Levels()
         self._bodies = _Levels()
@@ -87,6 +87,11 @@ class Gate:
     def active_chunks(self) -> int:
         """Chunks with the plan in force that are kept."""
         return len(self._active)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether older chunks with the plan in force make room for newer ones by now."""
+        return len(self._active) == KEPT
 
     @property
     def has_baseline(self) -> bool:
@@ -112,15 +117,17 @@ class Gate:
     def add_active(self, others: Floats, sources: Floats) -> None:
         """Take a chunk with the plan in force."""
         self._active.append(_Chunk(at_and_above(others), at_and_above(sources)))
+        self._taken += 1
 
     def forget_active(self) -> None:
         """Begin anew with another plan; shadow stays what it was."""
         self._active.clear()
+        self._taken = 0
 
     def forget(self) -> None:
         """Begin anew: the workload has changed."""
         self._shadow.clear()
-        self._active.clear()
+        self.forget_active()
         self._before = []
         self._tails = self._bodies = _Levels()
 
@@ -166,6 +173,17 @@ class Gate:
             return False
         low, high = difference(new, old, 1.0, CHANGE_ALPHA)
         return low > 0.0 or high < 0.0
+
+    @property
+    def _alpha(self) -> float:
+        """How often a verdict may be wrong.
+
+        Once older chunks make room, what is kept is another sequence every `KEPT` chunks, and
+        each is one more chance to err. By the square of their number all of them together, for
+        ever, err 1.65 times as often as the first.
+        """
+        sequences = max(1, math.ceil(self._taken / KEPT))
+        return (1.0 - self._parameters.confidence) / sequences**2
 
     def _arms(self, kind: _Kind, levels: _Levels) -> tuple[Arm, Arm] | None:
         level: int = getattr(levels, kind)

@@ -72,7 +72,7 @@ class Grants:
         if remembered is not None:
             return remembered, "it had this place before it was restarted"
         if group.wildness == "wild and in step":
-            return float(scene.random.random()), "its group is in step, but too jittered to place"
+            return scene.random.random(), "its group is in step, but too jittered to place"
         is_slow = not scene.is_slewable(np.array([row], dtype=np.intp))[0]
         # a group whose sources were found in place has no plan yet, and this may be one of them
         is_placed = group.state in {"active", "acquire"} and group.planner.plan is not None

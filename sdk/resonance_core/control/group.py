@@ -33,16 +33,16 @@ from resonance_core.control.jitter import Wildness, judge_jitter
 from resonance_core.control.journey import Journey
 from resonance_core.control.picture import Picture, may_be_held, take_picture
 from resonance_core.control.planner import Planner, Proposal
-from resonance_core.control.records import Floats, State
+from resonance_core.control.records import Releases, State
 from resonance_core.control.roster import Rows
 from resonance_core.control.scene import Scene
 from resonance_core.control.switchback import BLOCK_CHUNKS, Switchback
 
 __all__ = ["Group"]
 
-QUIET_STRETCH: Final = 4.0
-"""*Chosen*: chunks are so much longer where nothing is about to happen; saves three quarters of
-the work of deciding."""
+QUIET_STRETCH: Final = 8.0
+"""*Chosen*: chunks are so much longer where nothing is about to happen: as long as sources are
+silent then at T = 100 ms, so that each decision is on something new."""
 LOCKED_CHUNKS: Final = 6
 MOST_DOUBLINGS: Final = 10
 """*Chosen*: chunks after a rollback before it is asked whether it was the cause at all; doubled
@@ -99,7 +99,7 @@ class Group:
         self.band = Band(scene.parameters)
         self.canary = Canary(1.0)
         self.forecast = Forecast(
-            period_seconds, origin_seconds, scene.parameters.mean_service_seconds
+            period_seconds, origin_seconds, scene.series, scene.parameters.cores
         )
         self.planner = Planner(scene)
         self.coupling = scene.parameters.k_max
@@ -115,7 +115,7 @@ class Group:
         self._may_be_held: Bools = np.empty(0, np.bool_)
         self._journey = Journey(scene)
         self._switchback = Switchback(scene)
-        self._left = self._lockouts = 0
+        self._left = self._lockouts = self._refusals = 0
         self._after: State = "shadow"
         self.change_mode()
 
@@ -123,6 +123,25 @@ class Group:
     def chunk_end_seconds(self) -> float:
         """When the next decision is due."""
         return self._chunk.end_seconds
+
+    @property
+    def due_seconds(self) -> float:
+        """When it has something to do: a decision, or at once while its sources are on the way."""
+        is_on_the_way = self.state in {"acquire", "rollback"}
+        return -math.inf if is_on_the_way else self.chunk_end_seconds
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is about to happen, so that looking less often will do."""
+        scene = self._scene
+        if scene.mode == "observe" or self.state == "lockout" or len(self._rows) < 2:
+            return True
+        if self.state == "shadow":
+            return self._refusals >= scene.parameters.baseline_chunks
+        is_decided = self.is_confirmed or not scene.is_live or self.gate.is_full
+        calm = QUIET_STRETCH * self._chunk.length_seconds
+        has_rested = scene.now_seconds - self._journey.arrived_seconds > calm
+        return self.state == "active" and is_decided and has_rested
 
     @property
     def work_rate(self) -> float:
@@ -155,22 +174,18 @@ class Group:
         self._counts = np.fromiter(self.multiples.values(), np.int64, len(self.multiples))
         sources = [self._scene.roster.source(row) for row in self.multiples]
         self._may_be_held = may_be_held(sources, self._scene.parameters)
-        self._chunk.spoil()  # a chunk with two memberships proves nothing
+        self._chunk.spoil(self._scene.now_seconds)  # one with two memberships proves nothing
+        self.forecast.watch.pause(self._scene.now_seconds)
+        self._refusals = 0
         self.picture = None
         self.version += 1
 
     # -- what it is told
 
-    def completed(self, seconds: Floats) -> None:
-        """Take in how long bursts took."""
-        self._chunk.completed(seconds)
-
-    def observe_bins(
-        self, start_seconds: float, bin_seconds: float, events: Floats, waits: Floats
-    ) -> None:
-        """Take in waits of others, if nothing is held now; see `Controller.observe_bins`."""
-        if self._chunk.kind == "shadow" and len(self._rows) > 1:
-            self.forecast.add_bins(start_seconds, bin_seconds, events, waits)
+    def completed(self, row: int, releases: Releases) -> None:
+        """Take in what a source of it did."""
+        self._chunk.completed(releases.at_seconds, releases.completion_seconds)
+        self.forecast.watch.add(row, releases)
 
     def change_mode(self) -> None:
         """Begin anew in another mode; what is known of shadow stays."""
@@ -202,7 +217,7 @@ class Group:
         self.is_confirmed = False
         self._switchback.forget()
         self.gate.forget()
-        self.forecast.forget()
+        self.forecast.forget(self._scene.now_seconds)
 
     # -- time
 
@@ -247,20 +262,18 @@ class Group:
     def _enter(self, state: State, reason: str) -> None:
         self.state = state
         self.reason = reason
+        self._refusals = 0
         self.version += 1
         self._begin_chunk()
 
     def _begin_chunk(self) -> None:
-        stretch = QUIET_STRETCH if self._is_quiet() else 1.0
-        self._chunk.begin(self._kind(), self._scene.now_seconds, self._scene.others, stretch)
-
-    def _is_quiet(self) -> bool:
-        """Say whether nothing is about to happen, so that looking less often will do."""
-        if self._scene.mode == "observe" or self.state == "lockout":
-            return True
-        is_proven = self.state == "active" and self.is_confirmed
-        calm = QUIET_STRETCH * self._chunk.length_seconds
-        return is_proven and self._scene.now_seconds - self._journey.arrived_seconds > calm
+        stretch = QUIET_STRETCH if self.is_quiet else 1.0
+        now, kind = self._scene.now_seconds, self._kind()
+        self._chunk.begin(kind, now, self._scene.others, stretch)
+        if kind == "shadow":
+            self.forecast.watch.resume(now)
+        else:
+            self.forecast.watch.pause(now)
 
     def _kind(self) -> Kind:
         if self._is_held():
@@ -306,7 +319,16 @@ class Group:
         own = picture.work_seconds / self.period_seconds
         capacity = Capacity.left(scene.parameters.cores, scene.busy_ratio, own)
         holds = scene.in_force.now_seconds[picture.known_rows]
-        self.forecast.update(picture, holds, self.planner.plan_of(picture), capacity)
+        known = float(scene.roster.last_seconds[self._rows].min())
+        plan = self.planner.plan_of(picture)
+        self.forecast.update(
+            picture,
+            holds,
+            plan,
+            capacity=capacity,
+            busy_ratio=scene.busy_ratio,
+            known_seconds=known,
+        )
 
     # -- in shadow
 
@@ -320,6 +342,8 @@ class Group:
             self.reason = f"{self.gate.shadow_chunks} of {needed} chunks of its baseline are known"
             return
         self._ask(picture)
+        if self.state == "shadow":
+            self._refusals += 1
 
     def _ask(self, picture: Picture) -> None:
         """Set out if there is a plan that is worth it."""

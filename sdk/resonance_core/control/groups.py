@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
@@ -20,6 +21,9 @@ MOST_MULTIPLE: Final = 16
 EMPTY_SECONDS: Final = 60.0
 EMPTY_PERIODS: Final = 300.0
 """*Chosen*: how long a group without sources is kept, for those that are being restarted."""
+MOST_EMPTY: Final = 64
+"""*Chosen*: and how many such groups are kept, the newest: whoever registers and leaves with ever
+other periods shall not fill the memory."""
 MOST_DECISIONS: Final = 3
 """*Chosen*: groups that are looked at in one tick, so that a tick is short with any number."""
 
@@ -60,6 +64,17 @@ class Groups:
     def leave(self, row: int) -> None:
         """Let a source go."""
         self._of.pop(row).leave(row)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether in none of them anything is about to happen."""
+        return all(group.is_quiet for group in self._groups if group.multiples)
+
+    @property
+    def due_seconds(self) -> float:
+        """When one of them has something to do; inf without sources."""
+        due = (group.due_seconds for group in self._groups if group.multiples)
+        return min(due, default=math.inf)
 
     def run(self) -> None:
         """Follow up what moves, and decide where it is due; at every tick."""
@@ -123,9 +138,11 @@ class Groups:
 
     def _drop_empty(self) -> None:
         now = self._scene.now_seconds
-        for group in [each for each in self._groups if not each.multiples]:
+        empty = [each for each in self._groups if not each.multiples]
+        empty.sort(key=lambda each: each.empty_since_seconds)
+        for newer, group in enumerate(reversed(empty)):
             kept = max(EMPTY_SECONDS, EMPTY_PERIODS * group.period_seconds)
-            if now - group.empty_since_seconds >= kept:
+            if newer >= MOST_EMPTY or now - group.empty_since_seconds >= kept:
                 self._groups.remove(group)
                 self._told.pop(group, None)
 

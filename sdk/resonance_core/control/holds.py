@@ -98,6 +98,10 @@ class Holds:
             self.tokens_seconds + REFILL_PERIODS * elapsed_seconds, full, out=self.tokens_seconds
         )
 
+    def lose_track(self) -> None:
+        """Let nobody know how much time passed: what was ordered may be done, and is paid for."""
+        np.maximum(self.now_seconds, self.ordered_seconds, out=self.now_seconds)
+
     def correct(self, row: int, hold_seconds: float) -> None:
         """Believe what a source says of its own hold."""
         if math.isfinite(hold_seconds) and 0.0 <= hold_seconds < self.periods_seconds[row]:

@@ -9,11 +9,13 @@ from typing import Final, Literal
 
 import numpy as np
 
+from resonance_core.control.draw import Draw
 from resonance_core.control.estimate import Bools
 from resonance_core.control.holds import Holds
 from resonance_core.control.parameters import Parameters
 from resonance_core.control.records import Command, Floats, Mode
 from resonance_core.control.roster import Roster, Rows
+from resonance_core.control.series import Series
 
 __all__ = ["GUARDS", "Scene"]
 
@@ -45,11 +47,13 @@ class Scene:
         Of this tick; since the last.
     others : (BUCKETS,) float64
         Waits of others so far.
+    series : Series
+        The same bin by bin, of late.
     busy_ratio : float
         Share of the CPUs' time in use, smoothed; NaN where not known.
     is_overloaded : bool
         So much that placing phases is no answer.
-    random : Generator
+    random : Draw
         Of the controller's own choices.
     trips : dict of str to int
     tracked_rad : dict of int to float
@@ -58,6 +62,8 @@ class Scene:
         For the next decision.
     shadowed : int
         Commands that were withheld so far.
+    report_interval_seconds : float
+        How often each source reports.
     """
 
     parameters: Parameters
@@ -65,8 +71,9 @@ class Scene:
     mode: Mode
     in_force: Holds
     would: Holds
-    random: np.random.Generator
+    random: Draw
     others: Floats = field(repr=False)
+    series: Series = field(default_factory=Series, repr=False)
     now_seconds: float = 0.0
     elapsed_seconds: float = 0.0
     busy_ratio: float = math.nan
@@ -75,6 +82,7 @@ class Scene:
     tracked_rad: dict[int, float] = field(default_factory=dict[int, float])
     commands: list[Command] = field(default_factory=list[Command])
     shadowed: int = 0
+    report_interval_seconds: float = 0.5
 
     @property
     def is_live(self) -> bool:
@@ -85,11 +93,6 @@ class Scene:
     def holds(self) -> Holds:
         """The holds that the groups work on: real ones, or what would be."""
         return self.in_force if self.is_live else self.would
-
-    @property
-    def report_interval_seconds(self) -> float:
-        """How often a source reports: 50 reports per second in all, and twice a second at most."""
-        return max(0.5, len(self.roster.row_of) / 50.0)
 
     def tracked(self, rows: Rows) -> Floats:
         """Return the phases that loops follow; NaN where none does."""

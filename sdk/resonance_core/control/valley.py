@@ -59,7 +59,7 @@ def next_valley(
     width = period_seconds / bins
     place = ((now_seconds - origin_seconds) % period_seconds) / width
     first = int(place) % bins
-    ahead = min(int((place % 1.0) + within_seconds / width), bins - 1)
+    ahead = min(int((place % 1.0) + min(within_seconds, period_seconds) / width), bins - 1)
     levels = profile_seconds[(first + np.arange(ahead + 1)) % bins]
     best = int(np.argmin(levels))
     return 0.0 if best == 0 else min((best - place % 1.0) * width, within_seconds)

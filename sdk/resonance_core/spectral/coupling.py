@@ -78,10 +78,9 @@ def _differences(phases_x_rad: npt.ArrayLike, phases_y_rad: npt.ArrayLike) -> Fl
     x, y = np.asarray(phases_x_rad, np.float64), np.asarray(phases_y_rad, np.float64)
     if x.ndim != 1 or x.shape != y.shape or not len(x):
         raise InvalidSampleError("phases_x_rad, phases_y_rad", "must be as many, at least 1")
-    differences: Floats = x - y
-    if not np.isfinite(differences).all():
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise InvalidSampleError("phases_x_rad, phases_y_rad", "must be finite")
-    return differences
+    return np.asarray(x - y, np.float64)
 
 
 def coherence(x_frames: npt.ArrayLike, y_frames: npt.ArrayLike) -> Floats:

@@ -22,6 +22,8 @@ TICK_HZ: Final = (100, 250, 300, 1000)
 LEAST_GAIN: Final = 0.05
 """*Chosen*: a bin lets sinc(f * bin) of an oscillation pass; below a twentieth, 0.25 % of the
 power, no line stands out of the noise of a node that does anything."""
+MOST_HARMONICS: Final = 1_000_000
+"""*Chosen*: a tick that has more of them below the end of the band is no tick."""
 
 
 def known_lines(bin_seconds: float, tick_hz: Sequence[float] = TICK_HZ) -> tuple[float, ...]:
@@ -43,7 +45,7 @@ def known_lines(bin_seconds: float, tick_hz: Sequence[float] = TICK_HZ) -> tuple
     Raises
     ------
     InvalidSampleError
-        A number is not positive.
+        A number is not positive, or a tick has more than `MOST_HARMONICS` in the band.
 
     >>> known_lines(0.005, [250])
     (50.0, 100.0)
@@ -54,6 +56,8 @@ def known_lines(bin_seconds: float, tick_hz: Sequence[float] = TICK_HZ) -> tuple
     for tick in tick_hz:
         if not (math.isfinite(tick) and tick > 0.0):
             raise InvalidSampleError("tick_hz", "must be positive numbers")
+        if LEAST_GAIN * tick * bin_seconds * MOST_HARMONICS < 1.0:
+            raise InvalidSampleError("bin_seconds, tick_hz", "are too far apart")
         harmonics = tick * np.arange(1, math.ceil(1.0 / (LEAST_GAIN * tick * bin_seconds)) + 1)
         cycles = harmonics * bin_seconds
         aliased = np.abs(cycles - np.round(cycles)) / bin_seconds

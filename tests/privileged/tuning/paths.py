@@ -19,7 +19,8 @@ TRAFFIC = Path(__file__).with_name("path_traffic.py")
 def compiled(name: str, directory: Path) -> str:
     """Return a program of the benches, compiled."""
     output = directory / name
-    subprocess.run(["clang", "-O2", "-o", output, SOURCES / f"{name}.c"], check=True, timeout=60)
+    source, headers = SOURCES / f"{name}.c", SOURCES.parent
+    subprocess.run(["clang", "-O2", "-I", headers, "-o", output, source], check=True, timeout=60)
     return str(output)
 
 

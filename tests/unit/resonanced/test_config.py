@@ -126,6 +126,12 @@ def test_a_wrong_flag_is_called_a_flag(tmp_path: Path) -> None:
     assert str(error).startswith("flag: telemetry.port: ")
 
 
+@pytest.mark.parametrize("table", ["phase", "tuning"])
+def test_a_word_nobody_knows_is_told_with_those_that_are(table: str, tmp_path: Path) -> None:
+    error = _refusal(_write(tmp_path, f"[{table}]\nmode = 'on'\n"))
+    assert str(error).endswith("'on'; known: observe, shadow, adaptive, active")
+
+
 @pytest.mark.parametrize("group", ["latency_critical", "batch"])
 def test_a_wrong_flag_for_a_group_is_not_blamed_on_the_file(group: str, tmp_path: Path) -> None:
     error = _refusal(_write(tmp_path, ""), {"tuning": {group: {"cgroups": ["web"]}}})

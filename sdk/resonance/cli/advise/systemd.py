@@ -40,7 +40,7 @@ _SPAN_SECONDS = {
     "month": 2_629_800.0, "months": 2_629_800.0, "y": 31_557_600.0, "year": 31_557_600.0,
     "years": 31_557_600.0,
 }  # fmt: skip
-_SPAN = re.compile(r"([0-9.]+)\s*([a-zμ]+)")
+_SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-zμ]+)")
 _ENTRY = re.compile(r"\{ (\w+)=(.*?) ; next_elapse=")
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(\.\d+)?")
 _NOT_COUNTED_NS = (1 << 64) - 1
@@ -126,7 +126,11 @@ def _listed(text: str) -> dict[str, float | None]:
     """Return one start of each timer, from ``systemctl list-timers --output=json``."""
     try:
         rows: list[dict[str, Any]] = json.loads(text or "[]")
-        return {row["unit"]: _instant(row.get("last")) or _instant(row.get("next")) for row in rows}
+        return {
+            row["unit"]: _instant(row.get("last")) or _instant(row.get("next"))
+            for row in rows
+            if isinstance(row["unit"], str)
+        }
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CommandError(
             "systemctl list-timers printed no JSON; systemd 247 or later is needed"
@@ -236,7 +240,10 @@ def _is_elapse(line: str) -> bool:
 def _unix_seconds(line: str) -> float:
     match = _INSTANT.search(line)
     assert match is not None
-    whole = datetime.strptime(match[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+    try:
+        whole = datetime.strptime(match[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise CommandError(f"systemd-analyze printed {match[1]!r}, which is no date") from error
     return whole.timestamp() + float(match[2] or 0.0)
 
 

@@ -57,8 +57,12 @@ def _parsed(name: str, content: bytes) -> Scenario:
 
     try:
         table = tomllib.loads(content.decode())
-        _refuse_unknown(Scenario, table, "")
+        _refuse_unknown(Scenario, table, f"{name}: ")
         scenario = msgspec.convert(table, Scenario)
+    except msgspec.ValidationError as error:
+        # msgspec ends its sentences with the key's path: "... - at `$.sources[0].count`".
+        reason, _, key = str(error).partition(" - at `$.")
+        raise CommandError(f"{name}: {key.rstrip('`') + ': ' if key else ''}{reason}") from error
     except ValueError as error:
         raise CommandError(f"{name}: {error}") from error
     sources = sum(block.count for block in scenario.sources)

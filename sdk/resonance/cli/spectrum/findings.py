@@ -16,6 +16,8 @@ _IN_STEP, _CLEAR = 0.65, 0.35
 """The band of the order parameter: above, alignment is suspected; below, it is gone."""
 _WORTH_RATIO = 0.75
 """A plan is carried out if the pile-up falls to this or less."""
+_LEFT_ALONE = {"shadow", "rollback", "lockout"}
+"""States of the guard in which no plan is carried out, whatever the mode."""
 _PERIODIC_EXCESS = 0.15
 _MOST_MISSING_RATIO = 0.01
 _PATH_COLUMNS = 40
@@ -93,7 +95,8 @@ def _step(wheel: Wheel, now: Placement) -> str:
         return "A single source has nobody to be in step with."
     r = now.order_parameter
     said = "In step" if r > _IN_STEP else "Spread out" if r < _CLEAR else "Partly in step"
-    measured = f"{said} (R {r:.2f}; 1 is in step, 0 is chance)"
+    scale = "0 is chance, less is more even" if r < 0.0 else "1 is in step, 0 is chance"
+    measured = f"{said} (R {r:.2f}; {scale})"
     if math.isnan(now.pile_up_seconds):
         return f"{measured}; what work they pile up is not known yet."
     return f"{measured}: they pile up {duration_text(now.pile_up_seconds)} of CPU work."
@@ -107,6 +110,8 @@ def _gain(view: View, wheel: Wheel, now: Placement) -> str:
         return ""
     if planned.pile_up_seconds > _WORTH_RATIO * now.pile_up_seconds:
         return _told("Moving them is not worth it: that would leave", now, planned)
+    if view.mode in {"adaptive", "active"} and view.guard_state in _LEFT_ALONE:
+        return _told(f"Left alone ({view.guard_reason}); the plan would leave", now, planned)
     if view.mode in {"adaptive", "active"}:
         return _told("They are being moved; the plan leaves", now, planned)
     return _told(f"Mode {view.mode or 'observe'} moves nothing; the plan would leave", now, planned)

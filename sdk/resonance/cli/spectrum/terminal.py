@@ -32,6 +32,8 @@ _LEAST_ROWS, _MOST_ROWS = 6, 16
 _FRAME_LINES = 5
 """Title, axis and scale of the spectrogram, an empty line, and the prompt."""
 _LEGEND_COLUMNS = 26
+_LEAST_COLUMNS = 32
+"""In a narrower terminal the words have to do."""
 _WORK_FROM_COLUMNS = 36
 """In a narrower legend the work gives way to the names."""
 _MOST_NAME_COLUMNS = 36
@@ -45,14 +47,11 @@ def print_view(view: View, console: Console) -> None:
     seen = [*_seen(view, width, _wheel_rows(console.height))]
     rows = console.height - len(heard) - len(seen) - _FRAME_LINES
     has_colour = console.color_system is not None
-    lines = [
-        Text(
-            f"Waits for a CPU, by frequency: {view.whose}, last "
-            f"{duration_text(view.duration_seconds)}",
-            style="bold",
-        )
-    ]
-    if view.picture:
+    title = "Waits for a CPU, by frequency"
+    if view.duration_seconds:
+        title = f"{title}: {view.whose}, last {duration_text(view.duration_seconds)}"
+    lines = [Text(title, style="bold")]
+    if view.picture and width >= _LEAST_COLUMNS:
         rows = min(max(rows, _LEAST_ROWS), _MOST_ROWS)
         lines += _spectrogram(view, view.picture, width, rows, has_colour=has_colour)
     for line in [*lines, *heard, Text(), *seen]:

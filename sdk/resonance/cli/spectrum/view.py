@@ -110,7 +110,7 @@ def _whose(answer: SpectrumResponse) -> str:
 
 def _waiting(answer: SpectrumResponse) -> list[float]:
     """Return the mean number of waiting tasks per bin, NaN where the bin is missing."""
-    if not answer.series or answer.bin_seconds <= 0.0:
+    if not answer.series or not 0.0 < answer.bin_seconds < math.inf:
         return []
     length = min(len(each.wait_seconds) for each in answer.series)
     total, known = [0.0] * length, [False] * length

@@ -21,6 +21,8 @@ __all__ = ["PROFILE_BINS", "Hand", "Mark", "Placement", "Wheel", "marks", "wheel
 
 _MOST_MULTIPLE = 16
 _SAME_PERIOD_RATIO = 1e-3
+_SHORTEST_SECONDS, _LONGEST_SECONDS = 1e-4, 1e9
+"""As `resonance.every` has them: what is told of other periods is no turn to draw."""
 PROFILE_BINS = 64
 _DIGITS = 6
 """Of a turn: what rounding leaves just before the top is at the top."""
@@ -111,7 +113,12 @@ class Wheel:
 def wheel_of(sources: Iterable[SourcePhase]) -> Wheel | None:
     """Return the wheel of the sources; None where no phase is known."""
     everyone = list(sources)
-    known = [each for each in everyone if not math.isnan(each.phase_rad)]
+    known = [
+        each
+        for each in everyone
+        if math.isfinite(each.phase_rad)
+        and _SHORTEST_SECONDS <= each.period_seconds <= _LONGEST_SECONDS
+    ]
     if not known:
         return None
     period_seconds, group = max(

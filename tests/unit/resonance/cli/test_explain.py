@@ -61,6 +61,24 @@ def test_several_sources_come_with_theirs_only_when_asked(
     assert command("explain", "flush-*", "--numbers")[1].count(" 128\n") == 2
 
 
+def test_what_is_said_of_each_is_said_once_and_sources_come_by_name(
+    command: Command, serve_phase: ServePhase
+) -> None:
+    serve_phase(_daemon("flush-2", "flush-1"))
+    _, output, _ = command("explain")
+    assert output.index("flush-1  process") < output.index("flush-2  process")
+    assert output.count("Seven other sources") == 1
+    assert "all 2 of them\n  Seven other sources run within 16ms of it.\n" in output
+
+
+def test_sources_of_another_group_are_told_apart(command: Command, serve_phase: ServePhase) -> None:
+    slow = _explanation("slow", group_period_seconds=60.0)
+    serve_phase(RhythmDaemon(None, [_explanation("flush"), slow], NODE, 0))
+    output = command("explain")[1]
+    assert output.count("Seven other sources") == 2
+    assert "of them" not in output
+
+
 def test_json_has_all_of_it_and_no_number_json_has_not(
     command: Command, serve_phase: ServePhase
 ) -> None:

@@ -14,6 +14,7 @@ from .conftest import Command, Serve
 
 COMMANDS = (["top"], ["runqlat"], ["explain"], ["spectrum"])
 ADVISE = (["advise"], ["advise", "timers"])
+SIMULATE = ["simulate"]
 HINTS = (["hints"], ["hints", "get"], ["hints", "watch"], ["hints", "resolve"])
 
 
@@ -51,7 +52,7 @@ def test_it_says_its_release(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.count(".") == 2
 
 
-@pytest.mark.parametrize("arguments", [[], *COMMANDS, *ADVISE, *HINTS])
+@pytest.mark.parametrize("arguments", [[], *COMMANDS, *ADVISE, SIMULATE, *HINTS])
 def test_help_ends_with_examples_and_fits_80_columns(
     arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from resonance.cli import main
+from resonance.cli import main, simulate
 from resonance.cli.simulate.files import read_scenario, shipped_names
 from resonance.cli.simulate.report import table
 from resonance_core.simulation import (
+    ARMS,
     Comparison,
     Holds,
     Outcome,
@@ -161,6 +162,7 @@ def test_a_bad_file_is_one_line_with_the_reason(
     path.write_bytes(content.encode("latin-1"))
     code, output, error = command(path)
     assert (code, output) == (1, "")
+    assert error.startswith(f"resonance: {path}: ")
     assert complaint in error
     assert error.count("\n") == 1
 
@@ -174,10 +176,16 @@ def test_what_is_not_there_is_said(command: Simulate, tmp_path: Path) -> None:
     assert "No such file" in error
 
 
-def test_an_unknown_arm_is_refused(command: Simulate, node: Path) -> None:
-    code, _, error = command(node, "--arms", "none,magic")
-    assert code == 1
-    assert "no arm is called 'magic'; known: none, jitter" in error
+def test_an_unknown_arm_is_refused(
+    command: Simulate, node: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        command(node, "--arms", "none,magic")
+    assert "no arm is called 'magic'; known: none, jitter" in capsys.readouterr().err
+
+
+def test_the_arms_that_are_offered_are_those_there_are() -> None:
+    assert simulate._ARMS == ARMS
 
 
 @pytest.mark.parametrize("seeds", ["0", "1001", "many"])

@@ -121,6 +121,21 @@ def test_what_the_controller_refuses_ticks_on_and_is_told_why(core: resonance.Co
         assert next(ticks).offset_seconds == 0.0
 
 
+def test_where_no_thread_starts_timers_tick_at_their_own_phase_and_later_ones_try_again(
+    core: resonance.Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as limited:
+        limited.setattr(threading.Thread, "start", refuse)
+        with flush(core) as ticks:
+            assert next(ticks).offset_seconds == 0.0
+            assert ticks.status.attended_by == "nobody"
+    with flush(core) as ticks:
+        ticking(ticks, lambda: is_attended(ticks))
+
+
 def test_a_timer_that_leaves_departs(core: resonance.Core) -> None:
     with flush(core) as ticks:
         ticking(ticks, lambda: len(core._placing.placed()) == 1)
@@ -253,11 +268,14 @@ except ImportError as error:
     done = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     )
-    assert done.stdout == "resonance.Core needs more: pip install 'resonance-runtime[core]'\n"
+    assert done.stdout == (
+        "resonance.Core needs numpy, which is not installed: "
+        "pip install 'resonance-runtime[core]'\n"
+    )
 
 
 def test_the_error_survives_a_pickle() -> None:
     import pickle
 
-    error = pickle.loads(pickle.dumps(MissingExtraError("resonance.Core", "core")))
+    error = pickle.loads(pickle.dumps(MissingExtraError("resonance.Core", "numpy", "core")))
     assert (error.what, error.extra) == ("resonance.Core", "core")

@@ -82,6 +82,18 @@ def test_bins_follow_each_other_without_a_gap(clock: Clock) -> None:
     assert starts[1:] == pytest.approx(ends[:-1].tolist())
 
 
+def test_after_a_day_without_a_look_only_the_newest_bins_are_handed_over(clock: Clock) -> None:
+    feed = Feed(START)
+    clock.now = START + 86_400.0 - 2.0
+    feed.record(0.01)
+    ((start, width, events, _),) = hand_over(feed, START + 86_400.0).bins
+    assert start + len(events) * width == pytest.approx(START + 86_400.0 - 1.0)
+    assert (len(events), sum(events)) == (10_000, 1.0)
+    ((start, _, events, _),) = hand_over(feed, START + 86_400.1).bins
+    assert start == pytest.approx(START + 86_400.0 - 1.0)
+    assert len(events) == 100
+
+
 def test_a_request_that_took_too_long_counts_in_the_oldest_bin(clock: Clock) -> None:
     feed = Feed(START)
     hand_over(feed, START + 2.0)

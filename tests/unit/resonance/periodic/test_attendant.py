@@ -210,6 +210,16 @@ def test_an_order_for_a_timer_that_is_not_there_is_none(daemon: PhaseDaemon) -> 
         assert is_attended(ticks)
 
 
+def test_who_is_to_report_more_often_begins_with_it_at_once(daemon: PhaseDaemon) -> None:
+    with flush() as ticks:
+        ticking(ticks, lambda: is_attended(ticks))
+        daemon.order(report_interval_seconds=50.0)
+        ticking(ticks, lambda: is_attended(ticks))
+        count = len(daemon.releases)
+        daemon.order(report_interval_seconds=0.02)
+        ticking(ticks, lambda: len(daemon.releases) > count + 2)
+
+
 def test_a_refused_timer_ticks_on_at_its_own_points(daemon: PhaseDaemon) -> None:
     with flush() as ticks:
         ticking(ticks, lambda: is_attended(ticks))

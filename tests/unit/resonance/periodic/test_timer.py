@@ -69,7 +69,7 @@ def test_ticks_lie_on_a_lattice_that_begins_with_the_loop(
     before = time.monotonic()
     ticks = ticks_of(resonance.every(PERIOD, name="it"), 20)
     assert before <= ticks[0].scheduled_seconds
-    assert ticks[0].number == 0
+    assert ticks[0].number == ticks[0].missed
     for tick in ticks:
         at = ticks[0].scheduled_seconds + tick.number * PERIOD
         assert tick.scheduled_seconds == pytest.approx(at, abs=1e-9)
@@ -159,6 +159,24 @@ def test_closing_the_ticks_ends_a_loop_in_a_thread() -> None:
     with pytest.raises(StopIteration):
         next(ticks)
     assert attended() == []
+
+
+async def test_a_close_between_two_looks_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = aiter(resonance.every(60.0, name="it"))
+    await anext(ticks)
+    loop = asyncio.get_running_loop()
+    create_future = loop.create_future
+
+    def closed_meanwhile() -> asyncio.Future[Any]:
+        thread = threading.Thread(target=ticks.close)
+        thread.start()
+        thread.join()
+        return create_future()
+
+    monkeypatch.setattr(loop, "create_future", closed_meanwhile)
+    with pytest.raises(StopAsyncIteration):
+        async with asyncio.timeout(PATIENCE):
+            await anext(ticks)
 
 
 async def test_closing_the_ticks_ends_a_loop_in_a_task() -> None:

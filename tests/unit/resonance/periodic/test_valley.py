@@ -40,6 +40,11 @@ def test_a_valley_too_far_ahead_is_not_but_the_lowest_until_then_is() -> None:
     assert TENTHS.valley(100.15, 0.01) == (0.0, pytest.approx(0.01))
 
 
+@pytest.mark.parametrize("within", [1e308, math.inf])
+def test_who_may_wait_for_ever_waits_for_the_next_valley(within: float) -> None:
+    assert TENTHS.valley(200.15, within) == TENTHS.valley(200.15, 1.0)
+
+
 def test_what_is_nearly_as_low_is_as_low() -> None:
     profile = Profile([10.0, 0.4, 0.0, 10.0], 0.0, 0.4)
     assert profile.valley(0.0, 1.0) == pytest.approx((0.1, 0.3))
@@ -52,6 +57,9 @@ def test_what_is_nearly_as_low_is_as_low() -> None:
         Profile([1.0, 0.0], 0.0, 0.0),
         Profile([math.inf, math.inf], 0.0, 1.0),
         Profile([1.0, math.nan, 0.0], 0.0, 1.0),
+        Profile([1.0, 0.0], 0.0, math.inf),
+        Profile([1.0, 0.0], 0.0, 1e-300),
+        Profile([1.0, 0.0], 0.0, 5e-324),
     ],
 )
 def test_what_is_not_known_is_not_waited_for(profile: Profile) -> None:

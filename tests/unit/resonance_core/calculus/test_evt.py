@@ -152,7 +152,7 @@ def test_samples_without_a_tail_are_refused(bad: list[float]) -> None:
 
 def test_levels_within_the_sample_are_refused() -> None:
     tail = fit_tail(pareto(0.1, 500))
-    for ratio in (0.0, tail.exceedance_ratio, 1.0, math.nan):
+    for ratio in (0.0, 1e-300, tail.exceedance_ratio, 1.0, math.nan):
         with pytest.raises(InvalidSampleError, match="exceedance_ratio"):
             return_level(tail, ratio)
     with pytest.raises(InvalidSampleError, match="confidence"):

@@ -156,6 +156,11 @@ def test_folding_forgets_whole_periods_and_keeps_the_phase() -> None:
     assert fold([-0.025], 0.1)[0] == pytest.approx(1.5 * math.pi)
 
 
+def test_a_period_too_short_to_divide_by_is_refused() -> None:
+    with pytest.raises(InvalidSampleError, match="period_seconds"):
+        fold([1.0], 1e-320)
+
+
 def test_an_angle_just_below_zero_stays_below_a_turn() -> None:
     assert wrap(-1e-20) == 0.0
     assert (wrap([-1e-20, _TURN, 4.0 * math.pi, -0.5]) < _TURN).all()

@@ -168,6 +168,11 @@ def test_a_multiple_is_a_whole_number(multiples: list[float]) -> None:
         place_harmonic([1.0], [1.0], multiples)
 
 
+def test_a_source_with_more_bursts_than_there_are_bins_has_no_place() -> None:
+    with pytest.raises(InvalidSampleError, match="multiples"):
+        place_harmonic([0.0, 0.0], [1.0, 1.0], [1, 100_000])
+
+
 def test_bad_placements_are_refused_by_name() -> None:
     with pytest.raises(InvalidSampleError, match="fixed"):
         place_harmonic([1.0], [1.0], [1], fixed=[True, False])

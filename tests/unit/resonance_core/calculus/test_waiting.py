@@ -72,6 +72,11 @@ def test_queues_that_get_too_much_are_unstable() -> None:
         periodic_exceedance(20, 20.0, 1.0)
 
 
+def test_thousands_of_periodic_bursts_are_no_more_than_a_float_can_hold() -> None:
+    exact = periodic_exceedance(5_000, 5_100.0, 40.0)
+    assert exact == pytest.approx(periodic_exceedance_heavy_traffic(5_000, 5_100.0, 40.0), rel=0.25)
+
+
 def test_queues_that_do_not_exist_are_refused() -> None:
     for call in (
         lambda: erlang_c(0, 0.5),

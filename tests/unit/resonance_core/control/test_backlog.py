@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from resonance_core.control.backlog import Capacity, backlog_profile, delay_bound
-from resonance_core.control.counterfactual import Counterfactual
 from resonance_core.control.plan import Members
 
 
@@ -72,30 +71,3 @@ def test_nobody_has_no_bound() -> None:
 )
 def test_others_leave_what_they_do_not_use(busy_ratio: float, free: float) -> None:
     assert Capacity.left(4.0, busy_ratio, 1.5).free_cores == pytest.approx(free)
-
-
-def test_a_prediction_needs_enough_waits() -> None:
-    waits = Counterfactual()
-    ones = np.ones(64)
-    waits.add(np.arange(64) / 64.0, ones, 0.001 * ones)
-    assert math.isnan(waits.ratio(ones, ones, 0))
-
-
-def test_waits_that_follow_the_backlog_predict_what_another_backlog_makes() -> None:
-    natural = np.zeros(64)
-    natural[16:32] = 0.016 - 0.001 * np.arange(16)
-    waits = Counterfactual()
-    waits.add((np.arange(64) + 0.5) / 64.0, np.full(64, 100.0), 100.0 * (natural + 1e-4))
-    planned = np.full(64, 0.004)
-    assert waits.ratio(natural, natural, 0) == pytest.approx(1.0, abs=0.1)
-    assert waits.ratio(natural, planned, 0) == pytest.approx(0.0041 / 0.0161, rel=0.3)
-    waits.forget()
-    assert math.isnan(waits.ratio(natural, planned, 0))
-
-
-def test_bins_that_nobody_read_are_no_waits() -> None:
-    waits = Counterfactual()
-    unread = np.full(64, math.nan)
-    waits.add(np.arange(64) / 64.0, unread, unread)
-    waits.add(np.arange(64) / 64.0, np.zeros(64), np.zeros(64))
-    assert math.isnan(waits.ratio(np.ones(64), np.ones(64), 0))

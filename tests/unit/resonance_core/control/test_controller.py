@@ -446,6 +446,21 @@ def test_after_a_jump_of_the_clock_nothing_old_is_believed(jump_seconds: float) 
     assert all(math.isnan(state.phase_rad) for state in node.controller.sources())
 
 
+def test_holds_that_grew_while_the_clock_jumped_are_paid_for() -> None:
+    node = aligned_node(sources=8)
+    node.register()
+    began = node.now
+    for _ in range(6):
+        while not (node.decision and node.group.state == "acquire"):
+            node.cycle()
+        node.increases += np.maximum(node.ordered - node.hold, 0.0)
+        node.hold[:] = node.ordered  # its sources went on while the controller was stopped
+        node.now += 3.0
+        node.obey(node.controller.tick(node.now).commands)
+        node.run(3.0)
+    assert (node.increases <= 0.15 + 0.001 * (node.now - began)).all()
+
+
 def test_when_most_held_sources_fall_silent_they_are_taken_home() -> None:
     node = aligned_node()
     node.register()
@@ -508,6 +523,20 @@ def test_an_impossible_source_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(SourceRefusedError):
         controller.register(a_source(**changes), 0.0)
     assert controller.sources() == ()
+
+
+def test_who_comes_and_goes_with_ever_other_periods_leaves_little_behind() -> None:
+    controller = Controller(Parameters(), "active")
+    period = 80_000.0
+    for key in range(200):
+        period *= 0.95
+        now = float(key)
+        controller.register(
+            Source(key=key, name="fickle", period_seconds=period, origin_seconds=now), now
+        )
+        controller.depart(key)
+        controller.tick(now)
+    assert len(list(controller._groups)) <= 64
 
 
 def test_a_key_is_given_once() -> None:
@@ -657,3 +686,78 @@ def test_a_drifting_anchored_source_is_followed() -> None:
         node.cycle()
     assert node.controller.source(0).is_eligible is False
     assert node.discrepancy() < 0.7 * node.group.natural_discrepancy_seconds
+
+
+# -- how often it is to be turned, and sources are to report
+
+
+def test_it_is_turned_at_once_while_sources_move_and_by_the_chunk_else() -> None:
+    node = aligned_node()
+    assert node.controller.due_seconds == math.inf
+    node.register()
+    assert node.controller.due_seconds <= node.now + 0.5
+    while not node.commands:
+        node.cycle()
+    assert node.controller.due_seconds == -math.inf
+    node.run(8.0)
+    assert node.group.state == "active"
+    assert node.now <= node.controller.due_seconds <= node.now + 2.0
+    node.controller.set_mode("observe", node.now)
+    assert node.controller.due_seconds == -math.inf
+
+
+def test_it_is_quiet_once_a_gain_is_proven_and_not_before() -> None:
+    node = aligned_node()
+    node.register()
+    assert not node.controller.is_quiet
+    while node.decision is None or node.group.state != "active":
+        node.cycle()
+    assert not node.controller.is_quiet
+    node.run(20.0)
+    assert node.group.reason == "the gain is proven"
+    assert node.controller.is_quiet
+
+
+def test_in_shadow_it_is_quiet_once_the_plan_would_be_in_force() -> None:
+    node = aligned_node("shadow")
+    node.register()
+    assert not node.controller.is_quiet
+    node.run(15.0)
+    assert node.group.state == "active"
+    assert node.controller.is_quiet
+
+
+def test_where_no_plan_is_worth_it_it_becomes_quiet_until_somebody_comes() -> None:
+    node = aligned_node(parameters=Parameters(cores=4.0, min_discrepancy_ratio=1e6))
+    node.register()
+    node.run(3.0)
+    assert not node.controller.is_quiet
+    node.run(6.0)
+    assert node.group.state == "shadow"
+    assert node.controller.is_quiet
+    node.controller.register(replace(node.source(0), key=99), node.now)
+    assert not node.controller.is_quiet
+
+
+def test_in_observe_it_is_always_quiet() -> None:
+    node = aligned_node("observe")
+    assert node.controller.is_quiet
+    node.register()
+    node.run(2.0)
+    assert node.controller.is_quiet
+
+
+def test_who_reports_rarely_is_silent_later() -> None:
+    node = aligned_node()
+    node.register()
+    node.run(8.0)
+    node.controller.expect_reports(4.0)
+    node.silent = set(range(16))
+    assert node.run(11.0).trips["anti_freeze"] == 0
+    assert node.run(2.0).trips["anti_freeze"] == 1
+
+
+@pytest.mark.parametrize("interval", [0.0, -1.0, math.nan, math.inf])
+def test_an_interval_is_a_positive_number(interval: float) -> None:
+    with pytest.raises(InvalidSampleError):
+        Controller(Parameters()).expect_reports(interval)

@@ -85,6 +85,23 @@ def test_the_same_waits_decide_nothing(waits: Waits) -> None:
         assert gate.verdict() == "undecided"
 
 
+def test_the_longer_one_looks_the_more_is_asked_for() -> None:
+    """What is kept slides over the chunks: each time it is renewed is one more chance to err."""
+    random = np.random.default_rng(4)
+    shadow = [histogram(random.exponential(0.010, 1000)) for _ in range(24)]
+    like_shadow = [histogram(random.exponential(0.010, 1000)) for _ in range(48)]
+    a_little_less = [histogram(random.exponential(0.0093, 1000)) for _ in range(48)]
+    verdicts = []
+    for times in (0, 50):
+        gate = Gate(Parameters())
+        for chunk in shadow:
+            gate.add_shadow(chunk, NONE)
+        for chunk in like_shadow * times + a_little_less:
+            gate.add_active(chunk, NONE)
+        verdicts.append(gate.verdict())
+    assert verdicts == ["gain", "undecided"]
+
+
 def test_a_gain_in_the_middle_does_not_hide_a_longer_tail(waits: Waits) -> None:
     gate = in_shadow(waits)
     for _ in range(6):

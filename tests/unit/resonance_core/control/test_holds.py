@@ -36,6 +36,16 @@ def test_a_shorter_hold_is_free() -> None:
     assert holds.spent_seconds[0] == 0.0
 
 
+def test_what_may_have_been_done_while_nobody_looked_is_paid_for() -> None:
+    holds = one()
+    order(holds, 0.05)
+    holds.lose_track()
+    order(holds, 0.0)
+    assert holds.spent_seconds[0] == pytest.approx(0.05)
+    holds.lose_track()
+    assert holds.now_seconds[0] == pytest.approx(0.05)
+
+
 def test_a_longer_hold_is_paid_for_once() -> None:
     holds = one()
     for _ in range(5):

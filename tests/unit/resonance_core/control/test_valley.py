@@ -30,6 +30,10 @@ def test_the_wait_ends_where_the_backlog_is_lowest(
     assert next_valley(PROFILE, 100.0, 0.08, now, within) == pytest.approx(expected, abs=1e-9)
 
 
+def test_who_may_wait_for_ever_waits_for_the_next_valley() -> None:
+    assert next_valley(PROFILE, 100.0, 0.08, 100.0, 1e308) == pytest.approx(0.04, abs=1e-9)
+
+
 def test_a_wait_is_never_longer_than_allowed() -> None:
     random = np.random.default_rng(1)
     for _ in range(200):

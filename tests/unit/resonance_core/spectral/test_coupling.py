@@ -121,7 +121,14 @@ def test_frames_without_power_are_left_out_of_their_pairs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("x", "y"), [([], []), ([1.0], [1.0, 2.0]), ([math.nan], [1.0]), ([[1.0]], [[1.0]])]
+    ("x", "y"),
+    [
+        ([], []),
+        ([1.0], [1.0, 2.0]),
+        ([math.nan], [1.0]),
+        ([math.inf], [math.inf]),
+        ([[1.0]], [[1.0]]),
+    ],
 )
 def test_phases_that_are_no_pairs_are_refused(x: list[float], y: list[float]) -> None:
     with pytest.raises(InvalidSampleError):

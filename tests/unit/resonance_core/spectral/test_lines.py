@@ -49,7 +49,10 @@ def test_a_line_is_known_within_the_resolution() -> None:
     assert not is_known(49.5, (), 10.0)
 
 
-@pytest.mark.parametrize(("width", "tick"), [(0.0, 100.0), (0.001, 0.0), (float("nan"), 100.0)])
+@pytest.mark.parametrize(
+    ("width", "tick"),
+    [(0.0, 100.0), (0.001, 0.0), (float("nan"), 100.0), (1e-12, 100.0), (1e-320, 100.0)],
+)
 def test_what_has_no_lines_is_refused(width: float, tick: float) -> None:
     with pytest.raises(InvalidSampleError):
         known_lines(width, [tick])

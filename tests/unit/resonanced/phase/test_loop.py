@@ -75,6 +75,7 @@ class Sources:
         self.loads: list[float] = []
         self.groups: tuple[GroupState, ...] = ()
         self.trips = {"anti_herd": 0}
+        self.due_seconds = -np.inf if hosts else np.inf
 
     def __len__(self) -> int:
         return len(self.hosts)
@@ -164,10 +165,32 @@ def group(**changes: Any) -> GroupState:
     return GroupState(**(values | changes))
 
 
-def test_every_tick_is_a_decision_while_there_is_a_source(stat: Path) -> None:
+def test_every_tick_is_a_decision_while_the_controller_has_something_to_do(stat: Path) -> None:
     node = Node(Sources(1), stat)
     node.tick(3)
     assert node.sources.ticks == [500.1, 500.2, 500.3]
+
+
+def test_where_nothing_is_due_there_is_a_decision_twice_a_second(stat: Path) -> None:
+    node = Node(Sources(1), stat)
+    node.sources.due_seconds = np.inf
+    node.tick(21)
+    assert np.diff(node.sources.ticks) == pytest.approx(0.5)
+    node.sources.due_seconds = 502.3
+    node.tick(5)
+    assert 502.3 in node.sources.ticks
+
+
+def test_what_others_waited_is_told_before_it_is_judged(stat: Path) -> None:
+    node = Node(Sources(WEB.cgroup_id), stat)
+    node.sources.due_seconds = np.inf
+    node.tick(13)
+    node.kernel.wait(node.now_ns + 1, OTHER.index, 2_000_000, count=3)
+    node.sources.due_seconds = 501.4
+    node.tick()
+    assert node.sources.ticks[-1] == 501.4
+    at, _, counts = node.sources.waits[-1]
+    assert (at, counts) == (501.4, [3])
 
 
 def test_without_a_source_decisions_are_rare_but_another_mode_is_told_at_once(stat: Path) -> None:
@@ -215,7 +238,7 @@ def test_the_controller_sees_the_waits_of_those_who_host_no_source(stat: Path) -
     assert len(seen) == 1
     assert seen[0][0] == pytest.approx([2e-3], rel=1 / 15)
     assert seen[0][1] == [3]
-    assert len(node.sources.waits) == 6
+    assert len(node.sources.waits) == 11
     assert sum(events for _, events, _ in node.sources.bins) == 3
     assert sum(waits for _, _, waits in node.sources.bins) == pytest.approx(0.006)
     assert node.sources.loads == [pytest.approx(0.6)]

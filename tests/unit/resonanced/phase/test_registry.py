@@ -23,6 +23,12 @@ class Scripted:
         self.observed: list[Releases] = []
         self.granted: float | None = None
         self.due: list[Command] = []
+        self.due_seconds = math.inf
+        self.is_quiet = True
+        self.expected_seconds: list[float] = []
+
+    def expect_reports(self, interval_seconds: float) -> None:
+        self.expected_seconds.append(interval_seconds)
 
     def set_mode(self, mode: Mode, now_seconds: float) -> None:
         self.mode = mode
@@ -236,6 +242,33 @@ def test_all_streams_are_told_of_another_mode(registry: Registry) -> None:
     registry.set_mode("active", 1.0)
     assert sorted(woken) == [1, 2]
     assert (registry.mode, registry.configured_mode) == ("active", "shadow")
+
+
+def test_all_streams_are_told_when_they_are_to_report_more_often_and_only_then(
+    registry: Registry, controller: Scripted
+) -> None:
+    woken: list[int] = []
+    for number in (1, 2):
+        registry.open(lambda number=number: woken.append(number))  # type: ignore[misc]
+    registry.tick(1.0)
+    assert woken == []
+    controller.is_quiet = False
+    registry.tick(2.0)
+    assert sorted(woken) == [1, 2]
+    controller.is_quiet = True
+    registry.tick(3.0)
+    assert len(woken) == 2
+    quiet, busy, again = controller.expected_seconds
+    assert quiet == again > busy
+    assert registry.report_interval_seconds == quiet
+
+
+def test_the_controller_says_when_it_is_to_be_turned(
+    registry: Registry, controller: Scripted
+) -> None:
+    assert registry.due_seconds == math.inf
+    controller.due_seconds = 17.5
+    assert registry.due_seconds == 17.5
 
 
 def test_stop_sends_every_source_home_without_waiting_for_a_tick(

@@ -30,6 +30,18 @@ def _phase(directory: Path, *arguments: str) -> int:
     )
 
 
+def test_where_no_service_ever_was_is_not_a_matter_of_rights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "resonanced.toml").touch()
+    nowhere = tmp_path / "nowhere"
+    arguments = ["--config", str(tmp_path / "resonanced.toml"), "--runtime-directory", str(nowhere)]
+    assert cli.main(["phase", *arguments]) != 0
+    assert (
+        f"{nowhere}/admin.sock: nobody answers there; start resonanced" in capsys.readouterr().err
+    )
+
+
 @pytest.mark.usefixtures("service")
 def test_without_a_mode_it_tells_what_is_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

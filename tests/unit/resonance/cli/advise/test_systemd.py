@@ -7,7 +7,7 @@ import pytest
 
 from fakes.timers import TEN_O_CLOCK_US, FakeTimer
 from resonance.cli.advise import systemd
-from resonance.cli.advise.systemd import Timer, read_timers, time_span_seconds
+from resonance.cli.advise.systemd import Timer, calendar_periods, read_timers, time_span_seconds
 from resonance.cli.connection import CommandError
 
 from .conftest import Host
@@ -97,7 +97,7 @@ def test_time_spans(text: str, span_seconds: float) -> None:
     assert time_span_seconds(text) == pytest.approx(span_seconds)
 
 
-@pytest.mark.parametrize("text", ["soon", "1 fortnight", "-5s", "5s later"])
+@pytest.mark.parametrize("text", ["soon", "1 fortnight", "-5s", "5s later", "1.2.3s", ".s"])
 def test_what_is_no_time_span_is_said(text: str) -> None:
     with pytest.raises(CommandError, match="systemd printed"):
         time_span_seconds(text)
@@ -135,6 +135,22 @@ def test_a_systemd_that_does_not_answer_is_one_clear_line(
     with pytest.raises(CommandError) as raised:
         read_timers(())
     assert str(raised.value) == complaint
+
+
+def test_a_row_without_a_timer_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _systemctl(tmp_path, 'echo \'[{"unit": null, "next": 1}]\'', monkeypatch)
+    assert read_timers(()) == []
+
+
+def test_a_start_on_no_day_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "systemd-analyze"
+    path.write_text("#!/bin/sh\necho 'Next elapse: Mon 2026-02-30 00:00:00 UTC'\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(CommandError, match="2026-02-30 00:00:00"):
+        calendar_periods(["daily"])
 
 
 def test_a_systemd_that_hangs_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

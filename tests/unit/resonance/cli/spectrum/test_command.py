@@ -48,6 +48,16 @@ def test_both_pictures_fit_a_common_terminal(command: Command, serve_phase: Serv
     assert len(command("spectrum", columns=80, lines=24)[1].splitlines()) < 24
 
 
+@pytest.mark.parametrize("columns", [4, 12, 20])
+def test_a_terminal_too_narrow_for_a_picture_gets_what_fits(
+    columns: int, command: Command, serve_phase: ServePhase
+) -> None:
+    serve_phase(RhythmDaemon(aligned()))
+    code, output, error = command("spectrum", columns=columns, lines=24)
+    assert (code, error) == (0, "")
+    assert max(map(len, output.splitlines())) <= columns
+
+
 def test_the_guide_shows_what_is_drawn(request: pytest.FixtureRequest) -> None:
     root = request.config.rootpath
     guide = (root / "docs" / "phase.md").read_text(encoding="utf-8")

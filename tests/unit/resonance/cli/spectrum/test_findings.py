@@ -90,6 +90,24 @@ def test_the_gain_is_told_by_mode(mode: str, sentence: str) -> None:
     assert f"{sentence} 3.75ms of 29.5ms (x0.13)." in found
 
 
+def test_who_is_left_alone_in_an_active_mode_is_not_said_to_be_moved() -> None:
+    view = view_of(SpectrumResponse(bin_seconds=BIN_SECONDS, sources=FLUSHERS), QUIET)
+    view = dataclasses.replace(
+        view, mode="active", guard_state="shadow", guard_reason="the node is overloaded"
+    )
+    found = " ".join(wheel_findings(view))
+    assert "Left alone (the node is overloaded); the plan would leave" in found
+    assert "being moved" not in found
+
+
+def test_a_spread_beyond_chance_is_told_what_it_is() -> None:
+    spread = [SourcePhase() for _ in FLUSHERS]
+    for turn, (each, before) in enumerate(zip(spread, FLUSHERS, strict=True)):
+        each.CopyFrom(before)
+        each.phase_rad = math.tau * turn / len(spread)
+    assert "; 0 is chance, less is more even)" in _seen(*spread)
+
+
 def test_what_the_holds_brought_is_told() -> None:
     held = [source(f"{at}", 0.0, phase_rad=math.tau * at / 4) for at in range(4)]
     found = _seen(*held, mode="active")

@@ -42,6 +42,12 @@ def test_a_source_that_runs_four_times_per_turn_has_four_places() -> None:
     assert fast.letter == "A"  # it does the most work
 
 
+@pytest.mark.parametrize("period_seconds", [0.0, -0.1, math.nan, math.inf, 1e-320, 1e308])
+def test_a_source_whose_period_cannot_be_is_counted_and_not_drawn(period_seconds: float) -> None:
+    wheel = _wheel(*FLUSHERS, source("odd", 0.0, period_seconds=period_seconds))
+    assert (len(wheel.hands), wheel.unknown) == (8, 1)
+
+
 def test_an_unknown_phase_is_counted_and_not_drawn() -> None:
     unknown = source("new", 0.0, phase_rad=math.nan, natural_phase_rad=math.nan)
     wheel = _wheel(*FLUSHERS, unknown)
