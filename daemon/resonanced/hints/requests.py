@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What was asked? Turns request bytes into questions, and refuses what makes no sense.
-
-Requests arrive as bytes, so that garbage is refused here in words instead of failing
-inside gRPC with a traceback in the log.
-"""
+"""What was asked? Turns request bytes into questions, and refuses what makes no sense."""
 
 from __future__ import annotations
 
@@ -12,13 +8,15 @@ import math
 from typing import Final, TypeVar
 
 import grpc
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
 from resonance_api.hints.v1 import hints_pb2
+from resonanced import rpc
 from resonanced.hints.messages import Question
 from resonanced.model import Endpoint, ResolveSubject
+from resonanced.rpc import RefusedError
 
-__all__ = ["RefusedError", "interval_seconds", "parse", "parse_endpoint", "question", "subject"]
+__all__ = ["interval_seconds", "parse", "parse_endpoint", "question", "subject"]
 
 _MOST_BYTES: Final = 16 * 1024
 """Of a request: 64 patterns of 250 bytes."""
@@ -27,17 +25,6 @@ _MOST_PATTERNS: Final = 64
 _MOST_PORTS: Final = 65_535
 
 _M = TypeVar("_M", bound=Message)
-
-
-class RefusedError(Exception):
-    """A request that is not answered: the status and the sentence its caller gets."""
-
-    def __init__(
-        self, reason: str, code: grpc.StatusCode = grpc.StatusCode.INVALID_ARGUMENT
-    ) -> None:
-        super().__init__(reason, code)
-        self.reason = reason
-        self.code = code
 
 
 def parse(kind: type[_M], payload: bytes) -> _M:
@@ -51,10 +38,7 @@ def parse(kind: type[_M], payload: bytes) -> _M:
     if len(payload) > _MOST_BYTES:
         reason = f"longer than {_MOST_BYTES} bytes"
         raise RefusedError(reason, grpc.StatusCode.RESOURCE_EXHAUSTED)
-    try:
-        return kind.FromString(payload)
-    except DecodeError as error:
-        raise RefusedError(f"not a {kind.__name__}") from error
+    return rpc.parse(kind, payload)
 
 
 def question(request: hints_pb2.GetRequest | hints_pb2.WatchRequest) -> Question:

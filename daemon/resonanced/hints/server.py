@@ -8,11 +8,10 @@ gRPC widen it) and one write buffer; they never become more.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 import grpc
 import grpc.aio
@@ -22,14 +21,13 @@ from prometheus_client import Counter
 
 from resonance_api.hints.v1 import hints_pb2
 from resonance_bpf.report import LoadReport
-from resonanced.errors import StartError
 from resonanced.hints import requests
 from resonanced.hints.messages import Header, Publication
-from resonanced.hints.requests import RefusedError
 from resonanced.hints.settings import HintsSettings
 from resonanced.hints.streams import Board
 from resonanced.model import Resolution, ResolveSubject, Snapshot, shown_path
-from resonanced.sockets import check_socket_path, socket_mode
+from resonanced.rpc import Context, RefusedError, bind, counted
+from resonanced.sockets import check_socket_path
 
 __all__ = ["Guest", "HintServer"]
 
@@ -55,10 +53,6 @@ _OPTIONS: Final = (
     ("grpc.max_concurrent_streams", 100),  # per connection
     ("grpc.http2.bdp_probe", 0),  # keeps the flow-control window at 64 KiB
 )
-
-_R = TypeVar("_R")
-_Context = grpc.aio.ServicerContext[bytes, bytes]
-_Handler = Callable[[bytes, _Context], Awaitable[_R]]
 
 
 class Guest(Protocol):
@@ -146,11 +140,7 @@ class HintServer:
         reflection.enable_server_reflection(names, server)
         for service in ("", *served):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
-        try:
-            with socket_mode(SOCKET_MODE):
-                server.add_insecure_port(f"unix:{self.path}")
-        except RuntimeError as error:
-            raise StartError(str(self.path), "cannot bind the socket", str(error)) from error
+        bind(server, self.path, SOCKET_MODE)
         await server.start()
         self._server = server
 
@@ -176,13 +166,13 @@ class HintServer:
     def _handlers(self) -> grpc.GenericRpcHandler:
         unary, stream = grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler
         handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
-            "Get": unary(_counted("Get", self._get)),
-            "Resolve": unary(_counted("Resolve", self._resolve_subject)),
-            "Watch": stream(_counted("Watch", self._watch)),
+            "Get": unary(counted(REQUESTS, "Get", self._get)),
+            "Resolve": unary(counted(REQUESTS, "Resolve", self._resolve_subject)),
+            "Watch": stream(counted(REQUESTS, "Watch", self._watch)),
         }
         return grpc.method_handlers_generic_handler(SERVICE, handlers)
 
-    async def _get(self, payload: bytes, _context: _Context) -> bytes:
+    async def _get(self, payload: bytes, _context: Context) -> bytes:
         question = requests.question(requests.parse(hints_pb2.GetRequest, payload))
         latest = self._board.latest
         if latest is None:
@@ -190,7 +180,7 @@ class HintServer:
         head = hints_pb2.GetResponse(state=latest.head())
         return latest.answer(question) + head.SerializeToString()
 
-    async def _resolve_subject(self, payload: bytes, _context: _Context) -> bytes:
+    async def _resolve_subject(self, payload: bytes, _context: Context) -> bytes:
         subject = requests.subject(requests.parse(hints_pb2.ResolveRequest, payload))
         resolution = self._resolve(subject)
         slot = resolution.slot
@@ -203,7 +193,7 @@ class HintServer:
             slot_generation=slot.generation if slot else 0,
         ).SerializeToString()
 
-    async def _watch(self, payload: bytes, context: _Context) -> None:
+    async def _watch(self, payload: bytes, context: Context) -> None:
         request = requests.parse(hints_pb2.WatchRequest, payload)
         question, interval = requests.question(request), requests.interval_seconds(request)
         if self._board.streams >= self._settings.max_streams:
@@ -211,21 +201,3 @@ class HintServer:
             raise RefusedError(reason, grpc.StatusCode.RESOURCE_EXHAUSTED)
         await self._board.follow(question, interval, context.write)
         raise RefusedError("the daemon is stopping", grpc.StatusCode.UNAVAILABLE)
-
-
-def _counted(method: str, handler: _Handler[_R]) -> _Handler[_R]:
-    """Wrap a handler so that its outcome is counted and a refusal becomes a status."""
-
-    async def answer(payload: bytes, context: _Context) -> _R:
-        try:
-            response = await handler(payload, context)
-        except RefusedError as refused:
-            REQUESTS.labels(method, refused.code.name).inc()
-            await context.abort(refused.code, refused.reason)
-        except asyncio.CancelledError:
-            REQUESTS.labels(method, grpc.StatusCode.CANCELLED.name).inc()
-            raise
-        REQUESTS.labels(method, grpc.StatusCode.OK.name).inc()
-        return response
-
-    return answer

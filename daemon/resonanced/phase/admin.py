@@ -19,11 +19,10 @@ from prometheus_client import Counter
 
 from resonance_api.admin.v1 import admin_pb2
 from resonance_core.control.records import Mode
-from resonanced.errors import StartError
-from resonanced.phase import explain, requests
+from resonanced.phase import explain
 from resonanced.phase.registry import Registry
-from resonanced.phase.requests import RefusedError
-from resonanced.sockets import ADMIN_SOCKET, check_socket_path, socket_mode
+from resonanced.rpc import Context, RefusedError, bind, counted, parse
+from resonanced.sockets import ADMIN_SOCKET, check_socket_path
 
 __all__ = ["AdminServer"]
 
@@ -44,8 +43,6 @@ _OPTIONS: Final = (
     ("grpc.max_receive_message_length", 4 * 1024),
     ("grpc.max_metadata_size", 8 * 1024),
 )
-
-_Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
 class AdminServer:
@@ -74,11 +71,7 @@ class AdminServer:
         check_socket_path(self.path)
         server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=_MOST_CALLS)
         server.add_generic_rpc_handlers((self._handlers(),))
-        try:
-            with socket_mode(SOCKET_MODE):
-                server.add_insecure_port(f"unix:{self.path}")
-        except RuntimeError as error:
-            raise StartError(str(self.path), "cannot bind the socket", str(error)) from error
+        bind(server, self.path, SOCKET_MODE)
         await server.start()
         self._server = server
 
@@ -100,25 +93,20 @@ class AdminServer:
 
     def _answering(
         self, method: str, carry_out: Callable[[bytes], None]
-    ) -> Callable[[bytes, _Context], object]:
+    ) -> Callable[[bytes, Context], object]:
         """Return a handler that does what is asked and answers with what is so then."""
 
-        async def answer(payload: bytes, context: _Context) -> bytes:
-            try:
-                carry_out(payload)
-            except RefusedError as refused:
-                REQUESTS.labels(method, refused.code.name).inc()
-                await context.abort(refused.code, refused.reason)
-            REQUESTS.labels(method, grpc.StatusCode.OK.name).inc()
+        async def answer(payload: bytes, _context: Context) -> bytes:
+            carry_out(payload)
             return self._status().SerializeToString()
 
-        return answer
+        return counted(REQUESTS, method, answer)
 
     def _get(self, payload: bytes) -> None:
-        requests.parse(admin_pb2.GetPhaseRequest, payload)
+        parse(admin_pb2.GetPhaseRequest, payload)
 
     def _set(self, payload: bytes) -> None:
-        request = requests.parse(admin_pb2.SetPhaseRequest, payload)
+        request = parse(admin_pb2.SetPhaseRequest, payload)
         now = time.monotonic()
         if request.stop:
             if request.mode:

@@ -15,7 +15,6 @@ from collections.abc import Generator
 from typing import Final, cast
 
 import grpc
-import grpc.aio
 from prometheus_client import Counter
 
 from resonance_api.phase.v1 import phase_pb2
@@ -25,9 +24,9 @@ from resonanced.phase import requests
 from resonanced.phase.attendance import Attendance, Orders
 from resonanced.phase.pace import heartbeat_seconds, report_interval_seconds, valid_seconds
 from resonanced.phase.registry import Registry
-from resonanced.phase.requests import RefusedError
+from resonanced.rpc import Context, RefusedError, parse
 
-__all__ = ["Context", "Conversation"]
+__all__ = ["Conversation"]
 
 REPORTS: Final = Counter("resonance_phase_reports_total", "Reports taken in from sources")
 
@@ -47,8 +46,6 @@ _KINDS: Final = {
     "slew": phase_pb2.Placement.KIND_SLEW,
     "home": phase_pb2.Placement.KIND_HOME,
 }
-
-Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
 class Conversation:
@@ -118,7 +115,7 @@ class Conversation:
                 return  # it is grpc.aio.EOF: the client has ended its reports
             async with self._turn:
                 started = time.monotonic()
-                self._take(requests.parse(phase_pb2.Report, payload))
+                self._take(parse(phase_pb2.Report, payload))
                 spent_seconds = time.monotonic() - started
                 if spent_seconds > _LONG_SECONDS:
                     await asyncio.sleep(0)

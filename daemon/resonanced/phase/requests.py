@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final, TypeVar
+from typing import Final
 
-import grpc
 import numpy as np
-from google.protobuf.message import DecodeError, Message
 
 from resonance_api.phase.v1 import phase_pb2
 from resonance_core.control.records import Floats, Importance, Releases, Source
 from resonance_core.errors import InvalidSampleError
 from resonanced.phase.attendance import Attended
 
-__all__ = ["MOST_BYTES", "RefusedError", "attended", "parse", "releases"]
+__all__ = ["MOST_BYTES", "attended", "releases"]
 
 MOST_BYTES: Final = 64 * 1024
 """Of one report: 256 registrations, or four thousand releases."""
@@ -39,33 +37,6 @@ _IMPORTANCE: Final[dict[int, Importance]] = {
     phase_pb2.IMPORTANCE_HIGH: "high",
     phase_pb2.IMPORTANCE_CRITICAL: "critical",
 }
-
-_M = TypeVar("_M", bound=Message)
-
-
-class RefusedError(Exception):
-    """A call that is not answered: the status and the sentence its caller gets."""
-
-    def __init__(
-        self, reason: str, code: grpc.StatusCode = grpc.StatusCode.INVALID_ARGUMENT
-    ) -> None:
-        super().__init__(reason, code)
-        self.reason = reason
-        self.code = code
-
-
-def parse(kind: type[_M], payload: bytes) -> _M:
-    """Return the message in `payload`.
-
-    Raises
-    ------
-    RefusedError
-        The bytes are not such a message.
-    """
-    try:
-        return kind.FromString(payload)
-    except DecodeError as error:
-        raise RefusedError(f"not a {kind.__name__}") from error
 
 
 def attended(registration: phase_pb2.Registration, now_seconds: float) -> Attended:

@@ -4,18 +4,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from collections.abc import Callable
+from typing import Final
 
 import grpc
 from prometheus_client import Counter, Gauge
 
 from resonance_api.phase.v1 import phase_pb2
-from resonanced.phase import explain, requests, spectrum
-from resonanced.phase.conversation import Context, Conversation
+from resonanced.phase import explain, spectrum
+from resonanced.phase.conversation import Conversation
 from resonanced.phase.registry import Registry
-from resonanced.phase.requests import RefusedError
 from resonanced.phase.spectrum import Spectrum
+from resonanced.rpc import Context, RefusedError, counted, parse
 
 __all__ = ["PhaseServer"]
 
@@ -38,8 +38,6 @@ for _method in ("Attend", "Explain", "Spectrum"):
 
 SERVICE: Final = "resonance.phase.v1.Phase"
 _MOST_PATTERNS: Final = 64
-
-_R = TypeVar("_R")
 
 
 class PhaseServer:
@@ -69,9 +67,15 @@ class PhaseServer:
     def handler(self) -> grpc.GenericRpcHandler:
         """Return what answers the calls of the service."""
         handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
-            "Attend": grpc.stream_stream_rpc_method_handler(_counted("Attend", self._attend)),
-            "Explain": grpc.unary_unary_rpc_method_handler(_counted("Explain", self._explain)),
-            "Spectrum": grpc.unary_unary_rpc_method_handler(_counted("Spectrum", self._spectrum)),
+            "Attend": grpc.stream_stream_rpc_method_handler(
+                counted(REQUESTS, "Attend", self._attend)
+            ),
+            "Explain": grpc.unary_unary_rpc_method_handler(
+                counted(REQUESTS, "Explain", self._explain)
+            ),
+            "Spectrum": grpc.unary_unary_rpc_method_handler(
+                counted(REQUESTS, "Spectrum", self._spectrum)
+            ),
         }
         return grpc.method_handlers_generic_handler(self.name, handlers)
 
@@ -87,32 +91,12 @@ class PhaseServer:
             await Conversation(self._registry, context, self._closing, self._turn).run()
 
     async def _explain(self, payload: bytes, _context: Context) -> bytes:
-        request = requests.parse(phase_pb2.ExplainRequest, payload)
+        request = parse(phase_pb2.ExplainRequest, payload)
         return explain.response(self._registry, request.source).SerializeToString()
 
     async def _spectrum(self, payload: bytes, _context: Context) -> bytes:
-        request = requests.parse(phase_pb2.SpectrumRequest, payload)
+        request = parse(phase_pb2.SpectrumRequest, payload)
         if len(request.cgroups) > _MOST_PATTERNS:
             raise RefusedError(f"more than {_MOST_PATTERNS} cgroup patterns")
         sources = self._registry.find("")
         return spectrum.response(self._spectrum_now(), tuple(request.cgroups), sources)
-
-
-def _counted(
-    method: str, handler: Callable[[bytes, Context], Awaitable[_R]]
-) -> Callable[[bytes, Context], Awaitable[_R]]:
-    """Wrap a handler so that its outcome is counted and a refusal becomes a status."""
-
-    async def answer(payload: bytes, context: Context) -> _R:
-        try:
-            response = await handler(payload, context)
-        except RefusedError as refused:
-            REQUESTS.labels(method, refused.code.name).inc()
-            await context.abort(refused.code, refused.reason)
-        except asyncio.CancelledError:
-            REQUESTS.labels(method, grpc.StatusCode.CANCELLED.name).inc()
-            raise
-        REQUESTS.labels(method, grpc.StatusCode.OK.name).inc()
-        return response
-
-    return answer

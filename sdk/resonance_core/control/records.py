@@ -196,9 +196,9 @@ class GroupState:
         Bursts since then, and those that took longer.
     predicted_ratio : float
         p99 of the waits of others under the plan, by that without our holds, as it was predicted
-        in shadow. In simulation within a factor of 1.6 of what came; where the work of a burst
-        varies as much as its mean, it can be half of it. NaN where not known: it needs
-        `observe_bins`, and work and completion of every burst.
+        in shadow. In simulation within a factor of 1.6 of what came at T = 100 ms; where the
+        work of a burst varies as much as its mean, it can be half of it. NaN where not known: it
+        needs `observe_bins`, and work and completion of every burst.
     tail_ratio : float
         Realised: share of waits above the p95 of shadow, by that in shadow; NaN before both are
         known.

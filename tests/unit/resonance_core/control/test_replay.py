@@ -7,6 +7,7 @@ import pytest
 from resonance_core.control.replay import (
     backlog,
     backlog_again,
+    cores_left,
     in_flight,
     in_flight_again,
     shared_ends,
@@ -53,3 +54,10 @@ def test_a_burst_that_lasts_into_the_next_lap_is_there_at_its_begin() -> None:
         widest_cores=1.0,
     )
     assert count.tolist() == [1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0]
+
+
+def test_the_cpus_that_are_left_are_found_from_how_long_bursts_took() -> None:
+    begin, work = np.repeat(0.1 * np.arange(20.0), 8), np.full(160, 0.013)
+    taken = float((shared_ends(begin, work, 1.6, 1.0) - begin).mean())
+    assert cores_left(begin, work, taken, 2.0, 1.0) == pytest.approx(1.6, abs=0.04)
+    assert cores_left(begin, work, 1e-6, 2.0, 1.0) == 2.0

@@ -9,8 +9,8 @@ import pytest
 from resonance_api.hints.v1.hints_pb2 import GetRequest, ResolveRequest, WatchRequest
 from resonanced.hints import requests
 from resonanced.hints.messages import Question
-from resonanced.hints.requests import RefusedError
 from resonanced.model import Endpoint
+from resonanced.rpc import RefusedError
 
 
 @pytest.mark.parametrize(

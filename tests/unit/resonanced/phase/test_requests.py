@@ -10,7 +10,8 @@ import pytest
 from resonance_api.phase.v1 import phase_pb2
 from resonance_api.phase.v1.phase_pb2 import Registration, Releases, Report
 from resonance_core.errors import InvalidSampleError
-from resonanced.phase.requests import MOST_BYTES, RefusedError, attended, parse, releases
+from resonanced.phase.requests import MOST_BYTES, attended, releases
+from resonanced.rpc import RefusedError, parse
 
 NOW = 1_000.0
 

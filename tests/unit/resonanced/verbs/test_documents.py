@@ -23,7 +23,8 @@ def test_the_session_in_readme_is_what_the_verbs_say(
 ) -> None:
     tree.set("/hogs", "cpu.shares", "1024")
     readme = (pytestconfig.rootpath / "README.md").read_text(encoding="utf-8")
-    (session,) = re.findall(r"^```console\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    sessions = re.findall(r"^```console\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    (session,) = [each for each in sessions if each.startswith("# resonanced plan")]
     prompts = re.split(r"^# resonanced (.*)\n", session, flags=re.MULTILINE)[1:]
     asked = list(zip(prompts[::2], prompts[1::2], strict=True))
     assert [verb.split()[0] for verb, _ in asked] == ["plan", "apply", "explain", "rollback"]
