@@ -11,7 +11,7 @@ from typing import Final
 
 __all__ = ["heartbeat_seconds", "report_interval_seconds", "valid_seconds"]
 
-_MESSAGES_PER_SECOND: Final = 12.0
+_MESSAGES_PER_SECOND: Final = 8.0
 """Reports of all streams together, and orders likewise; chosen: one costs 0.3 ms with all that
 gRPC does for it in its own threads, measured on a busy two-core machine."""
 _SOURCES_PER_SECOND: Final = 100.0

@@ -150,7 +150,9 @@ class Gate:
         body, tail = self._arms(kind, self._bodies), others or sources
         if not _is_enough(body, OTHERS_FROM) or tail is None or tail[0].mean > tail[1].mean:
             return "undecided"
-        return "gain" if difference(*body, 1.0, self._alpha)[1] < 0.0 else "undecided"
+        active, shadow = body
+        highest = difference(active.wary(), shadow.wary(), 1.0, self._alpha)[1]
+        return "gain" if highest < 0.0 else "undecided"
 
     def remember_shadow(self) -> None:
         """Keep the chunks in shadow so far, to compare later ones with."""

@@ -6,18 +6,18 @@ import pytest
 from resonance.periodic import _wire
 from resonanced.phase.pace import heartbeat_seconds, report_interval_seconds, valid_seconds
 
-STREAMS = pytest.mark.parametrize("streams", [1, 6, 7, 36, 37, 64, 432])
-MANY = pytest.mark.parametrize("streams", [1, 36, 64, 432, 721, 1_024, 65_536])
+STREAMS = pytest.mark.parametrize("streams", [1, 4, 5, 24, 25, 64, 288])
+MANY = pytest.mark.parametrize("streams", [1, 24, 64, 288, 721, 1_024, 65_536])
 
 
 @STREAMS
 @pytest.mark.parametrize("is_quiet", [True, False])
-def test_all_streams_together_report_and_are_told_no_more_than_12_times_a_second(
+def test_all_streams_together_report_and_are_told_no_more_than_8_times_a_second(
     streams: int, is_quiet: bool
 ) -> None:
     interval = report_interval_seconds(streams, streams, is_quiet=is_quiet)
-    assert streams / interval <= 12.0
-    assert streams / heartbeat_seconds(streams) <= 12.0 or streams == 1_024
+    assert streams / interval <= 8.0
+    assert streams / heartbeat_seconds(streams) <= 8.0
     assert interval >= (4.0 if is_quiet else 0.5)
 
 
@@ -27,9 +27,8 @@ def test_the_more_sources_there_are_the_rarer_are_the_reports(sources: int) -> N
 
 
 def test_reports_are_rarer_while_nothing_is_to_be_decided() -> None:
-    assert report_interval_seconds(8, 8, is_quiet=True) >= 4 * report_interval_seconds(
-        8, 8, is_quiet=False
-    )
+    busy, quiet = (report_interval_seconds(8, 8, is_quiet=each) for each in (False, True))
+    assert quiet >= 4 * busy
 
 
 @MANY
