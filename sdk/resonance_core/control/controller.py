@@ -333,7 +333,8 @@ class Controller:
 
     def explain_group(self, key: int) -> tuple[str, ...]:
         """Say in sentences how the group of a source fares; errors as `source`."""
-        return group_sentences(group_state(self._scene, self._groups.of(self._row(key))))
+        group = group_state(self._scene, self._groups.of(self._row(key)))
+        return group_sentences(group, self.mode)
 
     def numbers(self, key: int) -> dict[str, float]:
         """Return the numbers behind `explain`, by name with the unit; errors as `source`."""

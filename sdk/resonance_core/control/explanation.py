@@ -13,6 +13,7 @@ __all__ = ["group_numbers", "group_sentences", "source_numbers", "source_sentenc
 TOLERATED: Final = 0.01
 """Share of bursts beyond a bound that is fitted to measurements; *chosen*."""
 _TURN: Final = 2.0 * math.pi
+_LIVE: Final = frozenset({"adaptive", "active"})
 _STATES: Final = {
     "shadow": "It is left alone",
     "acquire": "Its sources are on their way to the places of the plan",
@@ -20,14 +21,23 @@ _STATES: Final = {
     "rollback": "Its sources are on their way back to their own phases",
     "lockout": "It was taken back, and is left alone until its workload changes",
 }
+_WITHHELD: Final = {
+    **_STATES,
+    "acquire": "Its sources would be on their way to the places of the plan",
+    "active": "Its sources would be in the places of the plan",
+}
+_LEAST_SECONDS: Final = 1e-6
+"""Below it a time is none for people, and what is left of rounding for us."""
 
 
 def span(seconds: float) -> str:
     """Write a time for people, in the unit that leaves the fewest zeros.
 
-    >>> span(0.0075), span(12.0)
-    ('7.5 ms', '12 s')
+    >>> span(0.0075), span(12.0), span(-1e-9)
+    ('7.5 ms', '12 s', '0 ms')
     """
+    if abs(seconds) < _LEAST_SECONDS:
+        return "0 ms"
     if not math.isfinite(seconds):
         return "an unknown time" if math.isnan(seconds) else "an infinite time"
     for scale, unit in ((1.0, "s"), (1e-3, "ms")):
@@ -59,7 +69,7 @@ def source_sentences(source: SourceState, group: GroupState, mode: str) -> tuple
     found = [f"{own.name} runs every {span(own.period_seconds)}; {seen}. {what}."]
     if not math.isnan(source.phase_rad):
         found.append(
-            f"It begins {span(source.phase_rad / _TURN * own.period_seconds)} into its period, "
+            f"It begins {span(_into(source))} into its period, "
             f"give or take {span(source.jitter_seconds)}, and works for "
             f"{span(source.work_seconds)}; releases without a period would look like that with "
             f"probability {source.rayleigh_p:.2g}."
@@ -67,11 +77,18 @@ def source_sentences(source: SourceState, group: GroupState, mode: str) -> tuple
     can = "It takes part" if source.is_eligible else "It is not moved"
     found.append(f"{can}: {source.reason}.")
     found.append(_hold(source, mode))
-    return (*found, *group_sentences(group))
+    return (*found, *group_sentences(group, mode))
+
+
+def _into(source: SourceState) -> float:
+    """Return how far into its period a source begins; the end of it is its beginning."""
+    period = source.source.period_seconds
+    into = source.phase_rad / _TURN * period
+    return 0.0 if period - into < _LEAST_SECONDS else into
 
 
 def _hold(source: SourceState, mode: str) -> str:
-    is_live = mode in {"adaptive", "active"}
+    is_live = mode in _LIVE
     if source.offset_seconds <= 0.0:
         return "It is not held." if is_live else f"In mode {mode} it would not be held."
     verb = "is" if is_live else "would be"
@@ -81,12 +98,13 @@ def _hold(source: SourceState, mode: str) -> str:
     )
 
 
-def group_sentences(group: GroupState) -> tuple[str, ...]:
-    """Explain a group of sources with a common period."""
+def group_sentences(group: GroupState, mode: str) -> tuple[str, ...]:
+    """Explain a group of sources with a common period, in a mode."""
+    state = (_STATES if mode in _LIVE else _WITHHELD)[group.state]
     common = f"{group.sources} sources with a common period of {span(group.period_seconds)}"
     found = [
         f"Its group has {common}; {group.eligible} of them may be moved.",
-        f"{_STATES[group.state]}: {group.reason}.",
+        f"{state}: {group.reason}.",
     ]
     if not math.isnan(group.discrepancy_seconds):
         found.append(

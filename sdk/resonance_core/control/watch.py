@@ -127,6 +127,8 @@ class Watch:
         end = min(series.end, series.number(known)) if math.isfinite(known) else self._done
         if end - self._done > MOST_AT_ONCE:
             self._begin(end - MOST_AT_ONCE)
+        if end <= self._done:
+            return  # while sources are held there is nothing to learn
         begun = self._series.begun(self._done, end)
         if begun.bins > 0:
             self._gather(begun.bins)
