@@ -40,7 +40,6 @@ def parameters_of(settings: PhaseSettings) -> Parameters:
         k_min=settings.k_min,
         k_max=settings.k_max,
         max_slew_seconds=settings.max_slew_seconds,
-        batch_latency_seconds=settings.batch_latency_seconds,
         canary_ratio=settings.canary_ratio,
         harm_ratio=settings.harm_ratio,
         hold_anchored=settings.hold_anchored,

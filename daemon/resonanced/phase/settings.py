@@ -15,7 +15,6 @@ __all__ = ["PhaseSettings"]
 _Ratio = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 _Coupling = Annotated[float, msgspec.Meta(gt=0.0, lt=2.0)]
 _Hold = Annotated[float, msgspec.Meta(ge=0.0001, le=0.1)]
-_Batch = Annotated[float, msgspec.Meta(ge=0.001, le=1.0)]
 _Canary = Annotated[float, msgspec.Meta(ge=0.01, le=1.0)]
 _Harm = Annotated[float, msgspec.Meta(ge=1.01, le=10.0)]
 _Sources = Annotated[int, msgspec.Meta(ge=1, le=65_536)]
@@ -40,8 +39,6 @@ class PhaseSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Share of a phase error that is removed per cycle, above 0, below 2; ascending.
     max_slew_seconds : float
         Longest change of a hold per cycle, 0.0001 to 0.1.
-    batch_latency_seconds : float
-        Longest time a batch window stays open for a valley, 0.001 to 1.
     canary_ratio : float
         Share of the sources that mode adaptive moves first, 0.01 to 1.
     harm_ratio : float
@@ -59,7 +56,6 @@ class PhaseSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     k_min: _Coupling = 0.05
     k_max: _Coupling = 1.0
     max_slew_seconds: _Hold = 0.007
-    batch_latency_seconds: _Batch = 0.025
     canary_ratio: _Canary = 0.25
     harm_ratio: _Harm = 1.10
     hold_anchored: bool = False

@@ -2,5 +2,5 @@
 """When is which source moved, how far, and when is it taken back?
 
 `controller.Controller` is the whole of it for a caller; `records` and `parameters` are what it
-speaks in, `valley` says when the next lull comes.
+speaks in.
 """

@@ -351,7 +351,6 @@ def test_the_controller_gets_what_the_operator_chose() -> None:
         k_min=0.1,
         k_max=0.9,
         max_slew_seconds=0.003,
-        batch_latency_seconds=0.01,
         canary_ratio=0.5,
         harm_ratio=1.5,
         hold_anchored=True,
