@@ -424,9 +424,10 @@ def test_a_path_at_which_nobody_can_listen_is_none(
 def test_a_directory_that_may_not_be_searched_is_none(socket: Path) -> None:
     """As somebody who is not root; root may search anything."""
     program = """
-import os, resonance
-# The code may lie where nobody but root can read it.
+import os, grpc, resonance
+# The code may lie where nobody but root can read it; gRPC reads some at the first channel.
 import resonance.hints._wire, resonance.periodic._wire
+grpc.insecure_channel("unix:/nowhere").close()
 os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)
