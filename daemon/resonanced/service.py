@@ -53,7 +53,7 @@ _log = logging.getLogger(__name__)
 _MAX_BYTES: Final = 1 << 16
 _OTHER_DESCRIPTORS: Final = 512
 """Beside those of streams: maps, scrapes, single calls, directories that are walked."""
-_LATE_MODULES: Final = ("numpy.fft", "numpy.ma")
+_LATE_MODULES: Final = ("numpy.fft",)
 """What numpy reads at first use; by then the daemon may read no code any more."""
 _RELOADS = Counter("resonance_reloads", "Reloads of the configuration, by outcome", ["outcome"])
 for _outcome in ("applied", "refused", "needs_restart"):

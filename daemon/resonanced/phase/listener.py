@@ -29,7 +29,7 @@ __all__ = ["Listener"]
 
 WIDTH_SECONDS: Final = COARSE * BIN_SECONDS
 KEPT_BINS: Final = 4_096
-"""20.5 s: a rhythm of 5 s is seen four times, and the memory is 2 MB."""
+"""20.5 s: a rhythm of 5 s is seen four times, and the memory is 2 MB at most."""
 _LEAST_BINS: Final = 512
 """*Chosen*: 2.6 s, before which a period is a guess."""
 _READ_SECONDS: Final = 0.75
@@ -190,8 +190,8 @@ class Listener:
             start_ns=round(bins.start_index * WIDTH_SECONDS * 1e9) + self._offset_ns,
             bin_seconds=WIDTH_SECONDS,
             cgroups=tuple(shown_path(slot.cgroup) for slot in self._slots),
-            events=np.nan_to_num(bins.counts[rows]),
-            wait_seconds=np.nan_to_num(bins.waits[rows]),
+            events=np.nan_to_num(bins.counts[rows], copy=False),
+            wait_seconds=np.nan_to_num(bins.waits[rows], copy=False),
             missing=bins.missing,
         )
 

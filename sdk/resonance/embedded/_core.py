@@ -107,7 +107,10 @@ class Core:
         origin: float | None = None,
         work: float | None = None,
     ) -> Timer:
-        """Return a timer as `resonance.every` does, placed by this core without a daemon."""
+        """Return a timer that this core places while there is no daemon.
+
+        Parameters, result and errors as `resonance.every`.
+        """
         return every(
             period,
             name=name,
@@ -135,6 +138,11 @@ class Core:
         By these the core judges whether what it does helps. Of requests that are not the
         timers' own work; from any thread, in a microsecond.
 
+        Parameters
+        ----------
+        latency_seconds : float
+            Zero or more.
+
         Raises
         ------
         ValueError
@@ -149,6 +157,10 @@ class Core:
 
     def set_mode(self, mode: Mode) -> None:
         """Put another mode into force.
+
+        Parameters
+        ----------
+        mode : {"observe", "shadow", "adaptive", "active"}
 
         Raises
         ------
@@ -176,6 +188,11 @@ class Core:
         ----------
         within : float, optional
             Longest wait, seconds; by default `default_batch_latency`.
+
+        Returns
+        -------
+        float
+            Seconds, 0 to `within`; 0 where nothing is known.
         """
         profile = forecast_here().profile() or self._profile()
         longest = self._parameters.batch_latency_seconds if within is None else within

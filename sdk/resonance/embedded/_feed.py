@@ -35,6 +35,11 @@ class Feed:
     def record(self, latency_seconds: float) -> None:
         """Take note of one request that is done now.
 
+        Parameters
+        ----------
+        latency_seconds : float
+            Zero or more.
+
         Raises
         ------
         ValueError

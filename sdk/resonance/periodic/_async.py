@@ -18,10 +18,17 @@ __all__ = ["AsyncTicks"]
 
 
 class AsyncTicks(AsyncIterator[Tick]):
-    """The ticks of one loop in a task; also an asynchronous context manager that closes them.
+    """The ticks of one loop in a task, and a context manager that closes them.
 
     They end with `aclose`, or `close` from any thread. A loop that is left, or whose task is
     cancelled, closes them by letting go of them.
+
+    Parameters
+    ----------
+    spec : Spec
+        What the application declared.
+    core : Authority, optional
+        Who chooses the phase while there is no daemon.
     """
 
     def __init__(self, spec: Spec, core: Authority | None) -> None:

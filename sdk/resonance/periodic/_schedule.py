@@ -26,7 +26,17 @@ _LONGEST_STEP_PERCENT: Final = 7
 def longest_step_ns(period_ns: int) -> int:
     """Return how far a hold may change per cycle: 7 ms, and 7 % of the period.
 
-    Chosen, as are the controller's own limits; kept here too, whatever anybody commands.
+    *Chosen*, as are the controller's own limits; kept here too, whatever anybody commands.
+
+    Parameters
+    ----------
+    period_ns : int
+        Above 0.
+
+    Returns
+    -------
+    int
+        Nanoseconds, rounded down.
     """
     return min(_LONGEST_STEP_NS, period_ns * _LONGEST_STEP_PERCENT // 100)
 

@@ -122,7 +122,7 @@ class Source:
     # -- for the loop
 
     def turn(self, now_ns: int, cpu_ns: int, thread: int) -> int:
-        """End the burst that ran, if any; return how long to wait for the next release, ns.
+        """End the burst that ran, if any, and tell how long to wait.
 
         Parameters
         ----------
@@ -132,6 +132,11 @@ class Source:
             CPU time of this thread.
         thread : int
             Which thread that is: a burst that moves between threads has no known work.
+
+        Returns
+        -------
+        int
+            Nanoseconds to the next release; 0 or less if one is due.
         """
         burst, self._burst = self._burst, None
         if burst is not None:

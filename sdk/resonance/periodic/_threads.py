@@ -21,6 +21,13 @@ class Ticks(Iterator[Tick]):
 
     They end with `close`, from any thread. A loop that is left with ``break``, ``return`` or
     an exception closes them by letting go of them.
+
+    Parameters
+    ----------
+    spec : Spec
+        What the application declared.
+    core : Authority, optional
+        Who chooses the phase while there is no daemon.
     """
 
     def __init__(self, spec: Spec, core: Authority | None) -> None:

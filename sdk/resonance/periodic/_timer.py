@@ -16,10 +16,17 @@ __all__ = ["Timer", "every"]
 
 
 class Timer(Iterable[Tick], AsyncIterable[Tick]):
-    """What `every` returns: for ``for`` in a thread and for ``async for`` in a task.
+    """What `every` returns: for ``for`` in a thread, ``async for`` in a task.
 
     Each loop over it runs by itself, from the moment of its first tick. A context manager
     that ends all of them.
+
+    Parameters
+    ----------
+    spec : Spec
+        What the application declared.
+    core : Authority, optional
+        Who chooses the phase while there is no daemon.
     """
 
     def __init__(self, spec: Spec, core: Authority | None) -> None:

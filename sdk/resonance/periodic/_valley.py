@@ -51,10 +51,21 @@ class Profile:
     period_seconds: float
 
     def valley(self, now_seconds: float, within_seconds: float) -> tuple[float, float]:
-        """Return how long until the lowest stretch begins, and until it ends, seconds.
+        """Return how long until the lowest stretch begins, and until it ends.
 
         Of what lies ahead by at most `within_seconds`; the earliest of equally low ones.
-        Both are 0 where nothing is known.
+
+        Parameters
+        ----------
+        now_seconds : float
+            On the clock of the profile's origin.
+        within_seconds : float
+            How far to look; from a period on it begins anew.
+
+        Returns
+        -------
+        begin_seconds, end_seconds : float
+            From now; both 0 where nothing is known.
         """
         backlog, parts = self.backlog_seconds, len(self.backlog_seconds)
         is_known = parts and _SHORTEST_SECONDS <= self.period_seconds < math.inf
@@ -75,9 +86,21 @@ class Profile:
         return begin_seconds, min((end - into) * part_seconds, max(begin_seconds, within_seconds))
 
     def delay(self, now_seconds: float, within_seconds: float) -> float:
-        """Return how long to wait, seconds: 0 in a valley, else a random point of the next.
+        """Return how long to wait: 0 in a valley, else to a point of the next.
 
-        Random, since everybody on the node is told the same valley.
+        A random one, since everybody on the node is told the same valley.
+
+        Parameters
+        ----------
+        now_seconds : float
+            On the clock of the profile's origin.
+        within_seconds : float
+            Longest wait.
+
+        Returns
+        -------
+        float
+            Seconds, 0 to `within_seconds`.
         """
         begin_seconds, end_seconds = self.valley(now_seconds, within_seconds)
         if begin_seconds <= 0.0:

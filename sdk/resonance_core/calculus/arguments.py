@@ -42,7 +42,25 @@ def finite(name: str, values: npt.ArrayLike) -> Floats:
 
 
 def matching(name: str, values: npt.ArrayLike, size: int) -> Floats:
-    """Return a vector of `size` finite numbers, or raise as `finite` does."""
+    """Return a vector of exactly `size` finite numbers.
+
+    Parameters
+    ----------
+    name : str
+        What the caller calls it.
+    values : (n,) array_like
+    size : int
+        The n that it must have.
+
+    Returns
+    -------
+    (size,) float64
+
+    Raises
+    ------
+    InvalidSampleError
+        As `finite`, or n is another.
+    """
     vector = finite(name, values)
     if vector.size != size:
         raise InvalidSampleError(name, f"must be {size} values, not {vector.size}")
@@ -50,7 +68,25 @@ def matching(name: str, values: npt.ArrayLike, size: int) -> Floats:
 
 
 def weighing(name: str, values: npt.ArrayLike | None, size: int) -> Floats:
-    """Return `size` weights of zero or more; ones where none are given."""
+    """Return `size` weights; ones where none are given.
+
+    Parameters
+    ----------
+    name : str
+        What the caller calls them.
+    values : (size,) array_like, optional
+        Zero or more.
+    size : int
+
+    Returns
+    -------
+    (size,) float64
+
+    Raises
+    ------
+    InvalidSampleError
+        As `matching`, or a weight is negative.
+    """
     if values is None:
         return np.ones(size)
     vector = matching(name, values, size)
@@ -60,14 +96,46 @@ def weighing(name: str, values: npt.ArrayLike | None, size: int) -> Floats:
 
 
 def positive(name: str, value: float) -> float:
-    """Return a finite number above zero, or raise `InvalidSampleError`."""
+    """Return a finite number above zero.
+
+    Parameters
+    ----------
+    name : str
+        What the caller calls it.
+    value : float
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    InvalidSampleError
+        Zero, negative, NaN or infinite.
+    """
     if not (math.isfinite(value) and value > 0.0):
         raise InvalidSampleError(name, f"must be a positive number, not {value}")
     return float(value)
 
 
 def non_negative(name: str, value: float) -> float:
-    """Return a finite number of zero or more, or raise `InvalidSampleError`."""
+    """Return a finite number of zero or more.
+
+    Parameters
+    ----------
+    name : str
+        What the caller calls it.
+    value : float
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    InvalidSampleError
+        Negative, NaN or infinite.
+    """
     if not (math.isfinite(value) and value >= 0.0):
         raise InvalidSampleError(name, f"must be zero or a positive number, not {value}")
     return float(value)

@@ -40,6 +40,16 @@ class TokenBucket:
         b, zero or more, in the unit of work.
     rate : float
         r, zero or more, work by time.
+
+    Raises
+    ------
+    InvalidSampleError
+        A value is negative or not finite.
+
+    References
+    ----------
+    .. [1] Le Boudec and Thiran, "Network Calculus", Springer 2001, section 1.2 (affine arrival
+       curves), doi:10.1007/3-540-45318-0.
     """
 
     burst: float
@@ -52,7 +62,7 @@ class TokenBucket:
 
 @dataclass(frozen=True, slots=True)
 class RateLatency:
-    """A server that gives at least ``rate * (t - latency)`` to whoever is busy for a time t.
+    """A server that gives at least ``rate * (t - latency)`` in a busy time t.
 
     Attributes
     ----------
@@ -60,6 +70,16 @@ class RateLatency:
         R, above 0, work by time.
     latency : float
         T, zero or more: the longest it may keep a busy period waiting.
+
+    Raises
+    ------
+    InvalidSampleError
+        The rate is not positive, the latency negative, or one is not finite.
+
+    References
+    ----------
+    .. [1] Le Boudec and Thiran, "Network Calculus", Springer 2001, section 1.3 (rate-latency
+       service curves), doi:10.1007/3-540-45318-0.
     """
 
     rate: float
@@ -78,6 +98,18 @@ def _stable(arrivals: TokenBucket, service: RateLatency) -> None:
 def delay_bound(arrivals: TokenBucket, service: RateLatency) -> float:
     """Return the longest delay of any of the work, T + b/R.
 
+    Parameters
+    ----------
+    arrivals : TokenBucket
+        b and r.
+    service : RateLatency
+        R and T, in the same units.
+
+    Returns
+    -------
+    float
+        Time, T or more.
+
     Raises
     ------
     UnstableQueueError
@@ -85,7 +117,7 @@ def delay_bound(arrivals: TokenBucket, service: RateLatency) -> float:
 
     References
     ----------
-    .. [1] Le Boudec and Thiran, "Network Calculus", Springer 2001, theorems 1.4.1 to 1.4.3,
+    .. [1] Le Boudec and Thiran, "Network Calculus", Springer 2001, theorem 1.4.2 (delay bound),
        doi:10.1007/3-540-45318-0.
     """
     _stable(arrivals, service)
@@ -93,28 +125,78 @@ def delay_bound(arrivals: TokenBucket, service: RateLatency) -> float:
 
 
 def backlog_bound(arrivals: TokenBucket, service: RateLatency) -> float:
-    """Return the most work that ever waits, b + r T. Raises and source as `delay_bound`."""
+    """Return the most work that ever waits, b + r T.
+
+    Parameters
+    ----------
+    arrivals : TokenBucket
+        b and r.
+    service : RateLatency
+        R and T, in the same units.
+
+    Returns
+    -------
+    float
+        Work, b or more.
+
+    Raises
+    ------
+    UnstableQueueError
+        r > R: no finite bound holds.
+
+    References
+    ----------
+    .. [1] Le Boudec and Thiran, "Network Calculus", Springer 2001, theorem 1.4.1 (backlog bound),
+       doi:10.1007/3-540-45318-0.
+    """
     _stable(arrivals, service)
     return arrivals.burst + arrivals.rate * service.latency
 
 
 def output(arrivals: TokenBucket, service: RateLatency) -> TokenBucket:
-    """Return a bucket that the departures obey. Raises and source as `delay_bound`."""
+    """Return a bucket that the departures obey: burst b + r T, rate r.
+
+    Parameters
+    ----------
+    arrivals : TokenBucket
+        b and r.
+    service : RateLatency
+        R and T, in the same units.
+
+    Returns
+    -------
+    TokenBucket
+
+    Raises
+    ------
+    UnstableQueueError
+        r > R: no finite bound holds.
+
+    References
+    ----------
+    .. [1] Le Boudec and Thiran, "Network Calculus", Springer 2001, theorem 1.4.3 (output flow),
+       doi:10.1007/3-540-45318-0.
+    """
     return TokenBucket(backlog_bound(arrivals, service), arrivals.rate)
 
 
 def concatenate(services: Sequence[RateLatency], packet: float = 0.0) -> RateLatency:
-    """Return the server that several in a row are together: the least rate, all latencies.
+    """Return the server that several in a row are together.
 
-    Its delay bound charges a burst once, not at every hop.
+    It has the least rate and the sum of all latencies, so its delay bound charges a burst once,
+    not at every hop.
 
     Parameters
     ----------
     services : sequence of RateLatency
         At least one, in the order of the way.
     packet : float
-        Largest piece of work that every hop but the last passes on only when it is complete;
-        0 where work flows on at once.
+        Largest piece of work, zero or more, that every hop but the last passes on only when it is
+        complete: packet / R more latency there. 0 where work flows on at once.
+
+    Returns
+    -------
+    RateLatency
 
     Raises
     ------
@@ -137,12 +219,28 @@ def concatenate(services: Sequence[RateLatency], packet: float = 0.0) -> RateLat
 
 
 def jittered(bucket: TokenBucket, jitter: float) -> TokenBucket:
-    """Return the bucket of arrivals that may each be late by up to `jitter`: b + r J.
+    """Return the bucket of arrivals that may each be late: b + r J.
+
+    Parameters
+    ----------
+    bucket : TokenBucket
+        Of the arrivals that are in time.
+    jitter : float
+        J, time, zero or more: the latest that any of them comes.
+
+    Returns
+    -------
+    TokenBucket
 
     Raises
     ------
     InvalidSampleError
         The jitter is negative or not finite.
+
+    References
+    ----------
+    .. [1] Le Boudec and Thiran, "Network Calculus", Springer 2001, theorem 1.4.3 for a delay of at
+       most J, doi:10.1007/3-540-45318-0.
     """
     return TokenBucket(bucket.burst + bucket.rate * non_negative("jitter", jitter), bucket.rate)
 
@@ -161,17 +259,28 @@ def periodic_bucket(
     Parameters
     ----------
     phases_rad : (n,) array_like
+        Of the bursts.
     weights : (n,) array_like
-        Work of each burst.
+        Work of each burst, zero or more.
     period : float
-        Above 0.
+        Time, above 0.
     jitter : float
-        How late a burst may be.
+        How late a burst may be, time, zero or more.
+
+    Returns
+    -------
+    TokenBucket
+        Burst sup D - inf D of the workload discrepancy, and r J for the jitter; rate sum w / T.
 
     Raises
     ------
     InvalidSampleError
         A value is not finite, negative, or the period is not positive.
+
+    References
+    ----------
+    .. [1] Le Boudec and Thiran, "Network Calculus", Springer 2001, section 1.2 (minimum arrival
+       curve), doi:10.1007/3-540-45318-0.
     """
     rate = float(np.sum(weights)) / positive("period", period)
     return jittered(TokenBucket(peak_to_peak(phases_rad, weights), rate), jitter)

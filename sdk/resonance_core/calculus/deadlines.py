@@ -16,12 +16,32 @@ __all__ = ["deadline_split", "hedge_delay", "hedge_is_admissible", "is_admissibl
 
 
 def is_admissible(arrivals: TokenBucket, service: RateLatency, deadline: float) -> bool:
-    """Return whether all of the work keeps its deadline; never, where there is no finite bound.
+    """Return whether all of the work keeps its deadline: T + b/R <= deadline.
+
+    Never, where work arrives faster than it is served: there is no finite bound.
+
+    Parameters
+    ----------
+    arrivals : TokenBucket
+        b and r.
+    service : RateLatency
+        R and T, in the same units.
+    deadline : float
+        Time from arrival to end, zero or more.
+
+    Returns
+    -------
+    bool
 
     Raises
     ------
     InvalidSampleError
         The deadline is negative or not finite.
+
+    References
+    ----------
+    .. [1] Le Boudec and Thiran, "Network Calculus", Springer 2001, theorem 1.4.2,
+       doi:10.1007/3-540-45318-0.
     """
     limit = non_negative("deadline", deadline)
     return arrivals.rate <= service.rate and delay_bound(arrivals, service) <= limit
@@ -42,18 +62,20 @@ def deadline_split(
     Parameters
     ----------
     arrivals : TokenBucket
+        At the first hop.
     services : sequence of RateLatency
         At least one, in the order of the way.
     deadline : float
-        From end to end.
+        Time from end to end, zero or more.
     decay_rates : (n,) array_like, optional
-        eta of each hop, above 0: its waits fall as exp(-eta t). By default R - r, as of an
-        M/M/1 queue.
+        eta of each hop, 1/time, above 0: its waits fall as exp(-eta t). By default R - r, as of
+        an M/M/1 queue with one unit of work per job.
 
     Returns
     -------
     tuple of float
-        The shares; they add up to the deadline.
+        Time for each hop; they add up to the deadline. The proportion to 1/eta is *chosen*: it
+        is that of the mean waits.
 
     Raises
     ------
@@ -61,6 +83,12 @@ def deadline_split(
         No hop, or a deadline below the bound from end to end: no split can keep it.
     UnstableQueueError
         Some hop serves more slowly than work arrives, or exactly as fast without `decay_rates`.
+
+    References
+    ----------
+    .. [1] Le Boudec and Thiran, "Network Calculus", Springer 2001, section 1.4.3 (pay bursts only
+       once), doi:10.1007/3-540-45318-0.
+    .. [2] Kleinrock, "Queueing Systems", volume 1, Wiley 1975, section 5.7 (the waits of M/M/1).
     """
     end_to_end = concatenate(services)
     bound = delay_bound(arrivals, end_to_end)
@@ -83,23 +111,29 @@ def deadline_split(
 
 
 def hedge_delay(own_p95: float, deadline: float, bound_alternative: float) -> float:
-    """Return when to send a second request: max(own p95, deadline - bound of the alternative).
+    """Return when to send a second request, after the first.
 
-    Later it could not keep the deadline any more; earlier than the p95 it would add more than
-    5 % of load.
+    max(own p95, deadline - bound of the alternative): later it could not keep the deadline any
+    more; earlier than the p95 it would add more than 5 % of load.
 
     Parameters
     ----------
     own_p95 : float
-        Of the latency of the first, zero or more.
+        Of the latency of the first, time, zero or more.
     deadline : float
+        Time from the first request to the end, zero or more.
     bound_alternative : float
-        Longest latency of the second.
+        Longest latency of the second, time, above 0.
+
+    Returns
+    -------
+    float
+        Time, `own_p95` or more.
 
     Raises
     ------
     InvalidSampleError
-        Negative or not finite.
+        A time is negative or not finite, or `bound_alternative` is 0.
 
     References
     ----------
@@ -111,12 +145,26 @@ def hedge_delay(own_p95: float, deadline: float, bound_alternative: float) -> fl
 
 
 def hedge_is_admissible(delay: float, bound_alternative: float, deadline: float) -> bool:
-    """Return whether a second request sent after `delay` is sure to keep the deadline.
+    """Return whether a second request is sure to keep the deadline.
+
+    Parameters
+    ----------
+    delay : float
+        Time from the first request to the second, zero or more.
+    bound_alternative : float
+        Longest latency of the second, time, above 0.
+    deadline : float
+        Time from the first request to the end, zero or more.
+
+    Returns
+    -------
+    bool
+        delay + bound_alternative <= deadline.
 
     Raises
     ------
     InvalidSampleError
-        Negative or not finite.
+        A time is negative or not finite, or `bound_alternative` is 0.
     """
     sent = non_negative("delay", delay)
     longest = positive("bound_alternative", bound_alternative)

@@ -150,7 +150,7 @@ def fit_tail(
        (1987), doi:10.1214/aos/1176350499: regular for shape > -1/2, and the standard errors.
     .. [2] Grimshaw, "Computing maximum likelihood estimates for the generalized Pareto
        distribution", Technometrics 35 (1993), doi:10.1080/00401706.1993.10485040.
-    .. [3] Choulakis and Stephens, "Goodness-of-fit tests for the generalized Pareto
+    .. [3] Choulakian and Stephens, "Goodness-of-fit tests for the generalized Pareto
        distribution", Technometrics 43 (2001), doi:10.1198/00401700152672573.
     .. [4] Bader, Yan and Zhang, "Automated threshold selection for extreme value analysis via
        ordered goodness-of-fit tests", Annals of Applied Statistics 12 (2018),

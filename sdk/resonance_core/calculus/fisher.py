@@ -28,12 +28,28 @@ _TURN: Final = 2.0 * math.pi
 
 
 def wrapped_normal_resultant(deviation_rad: float) -> float:
-    """Return the mean resultant exp(-sigma^2/2) of a wrapped normal; `phasor.spread` inverts it.
+    """Return the mean resultant exp(-sigma^2/2) of a wrapped normal.
+
+    `phasor.spread` inverts it.
+
+    Parameters
+    ----------
+    deviation_rad : float
+        sigma, zero or more.
+
+    Returns
+    -------
+    float
+        0 to 1.
 
     Raises
     ------
     InvalidSampleError
         The deviation is negative or not finite.
+
+    References
+    ----------
+    .. [1] Mardia and Jupp, "Directional Statistics", Wiley 2000, section 3.5.7.
     """
     return math.exp(-0.5 * non_negative("deviation_rad", deviation_rad) ** 2)
 
@@ -45,6 +61,11 @@ def von_mises_resultant(concentration: float) -> float:
     ----------
     concentration : float
         k, zero or more.
+
+    Returns
+    -------
+    float
+        0 to below 1.
 
     Raises
     ------
@@ -60,15 +81,34 @@ def von_mises_resultant(concentration: float) -> float:
 
 
 def von_mises_information(concentration: float) -> float:
-    """Return what one event of a von Mises distribution tells of its mean phase, k A(k).
+    """Return what one von Mises event tells of the mean phase, k A(k).
 
-    Parameters, errors and source as `von_mises_resultant`; in 1/rad^2.
+    Parameters
+    ----------
+    concentration : float
+        k, zero or more.
+
+    Returns
+    -------
+    float
+        Fisher information in 1/rad^2, zero or more.
+
+    Raises
+    ------
+    InvalidSampleError
+        The concentration is negative or not finite.
+
+    References
+    ----------
+    .. [1] Mardia and Jupp, "Directional Statistics", Wiley 2000, section 5.3.
     """
     return concentration * von_mises_resultant(concentration)
 
 
 def poisson_information(depth: float) -> float:
-    """Return what one event of the rate lam (1 + m cos(w t + phase)) tells of the phase.
+    """Return what one event of a modulated Poisson process tells of its phase.
+
+    The rate is lam (1 + m cos(w t + phase)), seen over whole periods.
 
     Parameters
     ----------
@@ -78,12 +118,17 @@ def poisson_information(depth: float) -> float:
     Returns
     -------
     float
-        1 - sqrt(1 - m^2), in 1/rad^2, over whole periods.
+        1 - sqrt(1 - m^2), in 1/rad^2, 0 to 1: the mean of m^2 sin^2 x / (1 + m cos x) over x.
 
     Raises
     ------
     InvalidSampleError
-        Out of range.
+        The depth is out of range or NaN.
+
+    References
+    ----------
+    .. [1] Snyder and Miller, "Random Point Processes in Time and Space", Springer 1991, chapter 2
+       (information of the parameters of an intensity), doi:10.1007/978-1-4612-3166-0.
     """
     if not 0.0 <= depth <= 1.0:
         raise InvalidSampleError("depth", f"must be 0 to 1, not {depth}")
@@ -91,7 +136,9 @@ def poisson_information(depth: float) -> float:
 
 
 def sinusoid_frequency_bound_hz(samples: int, snr_ratio: float, sample_rate_hz: float) -> float:
-    """Return the least standard deviation of the frequency of a real sinusoid in white noise.
+    """Return the least deviation of the frequency of a sinusoid in noise.
+
+    A real sinusoid in white noise, phase and amplitude unknown; by the Cramer-Rao bound.
 
     Parameters
     ----------
@@ -105,7 +152,7 @@ def sinusoid_frequency_bound_hz(samples: int, snr_ratio: float, sample_rate_hz: 
     Returns
     -------
     float
-        In Hz: var(w) >= 12 / (eta N (N^2 - 1)) in rad per sample, phase and amplitude unknown.
+        Standard deviation in Hz: var(w) >= 12 / (eta N (N^2 - 1)) in rad^2 per sample^2.
 
     Raises
     ------
@@ -123,10 +170,31 @@ def sinusoid_frequency_bound_hz(samples: int, snr_ratio: float, sample_rate_hz: 
 
 
 def sinusoid_phase_bound_rad(samples: int, snr_ratio: float) -> float:
-    """Return the least standard deviation of the phase at the first sample, in radians.
+    """Return the least deviation of the phase of a sinusoid in noise.
 
-    var >= 2 (2N - 1) / (eta N (N + 1)), frequency and amplitude unknown. Parameters, errors and
-    source as `sinusoid_frequency_bound_hz`.
+    At the first sample, frequency and amplitude unknown.
+
+    Parameters
+    ----------
+    samples : int
+        N, at least 2.
+    snr_ratio : float
+        eta = A^2 / (2 s^2), above 0; 1 is 0 dB.
+
+    Returns
+    -------
+    float
+        Standard deviation in rad: var >= 2 (2N - 1) / (eta N (N + 1)).
+
+    Raises
+    ------
+    InvalidSampleError
+        Out of these ranges.
+
+    References
+    ----------
+    .. [1] Kay, "Fundamentals of Statistical Signal Processing: Estimation Theory", Prentice
+       Hall 1993, example 3.14.
     """
     n, eta = _samples(samples), positive("snr_ratio", snr_ratio)
     return math.sqrt(2.0 * (2.0 * n - 1.0) / (eta * n * (n + 1.0)))

@@ -35,7 +35,7 @@ def _ordered(name: str, times: npt.ArrayLike) -> Floats:
 
 
 def fit_burst(times: npt.ArrayLike, work: npt.ArrayLike, rate: float) -> float:
-    """Return the least burst with which measured arrivals obey a token bucket of this rate.
+    """Return the least burst with which arrivals obey a bucket of this rate.
 
     The largest A(s, t) - r (t - s) over all windows, a max-plus deconvolution, in one pass.
 
@@ -48,10 +48,20 @@ def fit_burst(times: npt.ArrayLike, work: npt.ArrayLike, rate: float) -> float:
     rate : float
         r, zero or more.
 
+    Returns
+    -------
+    float
+        b, work, zero or more.
+
     Raises
     ------
     InvalidSampleError
         Empty, unsorted, negative or not finite.
+
+    References
+    ----------
+    .. [1] Le Boudec and Thiran, "Network Calculus", Springer 2001, section 1.2 (minimum arrival
+       curve), doi:10.1007/3-540-45318-0.
     """
     at = _ordered("times", times)
     arrived = np.cumsum(weighing("work", work, at.size))
@@ -61,10 +71,15 @@ def fit_burst(times: npt.ArrayLike, work: npt.ArrayLike, rate: float) -> float:
 
 
 def fit_bucket(times: npt.ArrayLike, work: npt.ArrayLike, rate: float) -> TokenBucket:
-    """Return the smallest token bucket of this rate that measured arrivals obey.
+    """Return the smallest bucket of this rate that measured arrivals obey.
 
-    Parameters and errors as `fit_burst`. Take the rate between that of the arrivals and that of
-    the server: the higher, the smaller the burst and the bounds, but the less is left to others.
+    Parameters, errors and source as `fit_burst`. Take the rate between that of the arrivals and
+    that of the server: the higher, the smaller the burst and the bounds, but the less is left to
+    others.
+
+    Returns
+    -------
+    TokenBucket
     """
     return TokenBucket(fit_burst(times, work, rate), rate)
 
@@ -80,13 +95,17 @@ def fit_latency(
     Parameters
     ----------
     arrivals : (n,) array_like
-        Ascending; at least one.
+        Times, ascending; at least one.
     departures : (n,) array_like
-        Each at or after its arrival.
+        Times, each at or after its arrival.
     work : (n,) array_like
         Zero or more.
     rate : float
-        R, above 0.
+        R, above 0, work by time.
+
+    Returns
+    -------
+    RateLatency
 
     Raises
     ------
@@ -121,7 +140,19 @@ class Exceedance:
     violations: int = 0
 
     def counting(self, measured: npt.ArrayLike, bound: float) -> Exceedance:
-        """Return the record with these values checked too; NaN is not a value."""
+        """Return the record with these values checked too.
+
+        Parameters
+        ----------
+        measured : array_like
+            Of any shape; NaN is not a value.
+        bound : float
+            Not exceeded where a value is equal.
+
+        Returns
+        -------
+        Exceedance
+        """
         values = np.asarray(measured, dtype=np.float64)
         known = int(np.count_nonzero(~np.isnan(values)))
         above = int(np.count_nonzero(values > bound))
@@ -133,11 +164,17 @@ class Exceedance:
         return self.violations / self.checks if self.checks else 0.0
 
     def is_violated(self, allowed_ratio: float = 0.01) -> bool:
-        """Return whether more failed than may: then the bound is not to be believed.
+        """Return whether more checks failed than may.
+
+        Then the bound is not to be believed.
 
         Parameters
         ----------
         allowed_ratio : float
-            *Chosen*: 1 %, so that one odd measurement does not undo the rest.
+            0 to 1. *Chosen*: 1 %, so that one odd measurement does not undo the rest.
+
+        Returns
+        -------
+        bool
         """
         return self.ratio > allowed_ratio

@@ -40,41 +40,104 @@ _NODES: Final = 400
 
 
 def lorentzian(half_width: float) -> Density:
-    """Return the Lorentzian density of this half width at half maximum, above 0."""
+    """Return the Lorentzian density gamma / (pi (w^2 + gamma^2)).
+
+    Parameters
+    ----------
+    half_width : float
+        gamma, at half maximum, above 0, rad per time.
+
+    Returns
+    -------
+    callable
+        (n,) float64 of frequencies to (n,) float64, time per rad.
+
+    Raises
+    ------
+    InvalidSampleError
+        The width is not positive or not finite.
+    """
     gamma = positive("half_width", half_width)
     return lambda omega: gamma / (math.pi * (omega * omega + gamma * gamma))
 
 
 def gaussian(deviation: float) -> Density:
-    """Return the Gaussian density of this standard deviation, above 0."""
+    """Return the Gaussian density exp(-w^2/(2 sigma^2)) / (sigma sqrt(2 pi)).
+
+    Parameters
+    ----------
+    deviation : float
+        sigma, above 0, rad per time.
+
+    Returns
+    -------
+    callable
+        (n,) float64 of frequencies to (n,) float64, time per rad.
+
+    Raises
+    ------
+    InvalidSampleError
+        The deviation is not positive or not finite.
+    """
     sigma = positive("deviation", deviation)
     scale = 1.0 / (sigma * math.sqrt(2.0 * math.pi))
     return lambda omega: scale * np.exp(-0.5 * (omega / sigma) ** 2)
 
 
 def critical_coupling(density: Density) -> float:
-    """Return the coupling above which an infinite population begins to lock: 2/(pi g(0)).
+    """Return the coupling above which oscillators begin to lock: 2/(pi g(0)).
+
+    Of an infinite population in which everybody pulls everybody by the sine of their distance.
+
+    Parameters
+    ----------
+    density : callable
+        g, of the natural frequencies around their mean, even and with one peak, at 0.
+
+    Returns
+    -------
+    float
+        K_c, above 0, rad per time: 2 gamma for a Lorentzian, sigma sqrt(8/pi) for a Gaussian.
 
     Raises
     ------
     InvalidSampleError
-        The density at 0 is not positive.
+        The density at 0 is not positive or not finite.
 
     References
     ----------
-    .. [1] Strogatz, "From Kuramoto to Crawford", Physica D 143 (2000),
+    .. [1] Kuramoto, "Chemical Oscillations, Waves, and Turbulence", Springer 1984, section 5.4,
+       doi:10.1007/978-3-642-69689-3.
+    .. [2] Strogatz, "From Kuramoto to Crawford", Physica D 143 (2000),
        doi:10.1016/S0167-2789(00)00094-4.
     """
     return 2.0 / (math.pi * positive("density(0)", float(density(np.zeros(1))[0])))
 
 
 def lorentzian_order_parameter(coupling: float, half_width: float) -> float:
-    """Return r = sqrt(1 - 2 gamma/K), 0 below the critical coupling. Source as above.
+    """Return r = sqrt(1 - 2 gamma/K) of a Lorentzian population.
+
+    Parameters
+    ----------
+    coupling : float
+        K, zero or more, rad per time.
+    half_width : float
+        gamma, above 0, in the same unit.
+
+    Returns
+    -------
+    float
+        0 to 1; 0 at and below the critical coupling 2 gamma.
 
     Raises
     ------
     InvalidSampleError
-        The coupling is negative or the width is not positive.
+        The coupling is negative, the width not positive, or one is not finite.
+
+    References
+    ----------
+    .. [1] Strogatz, "From Kuramoto to Crawford", Physica D 143 (2000),
+       doi:10.1016/S0167-2789(00)00094-4.
     """
     critical = 2.0 * positive("half_width", half_width)
     if non_negative("coupling", coupling) <= critical:
@@ -88,9 +151,9 @@ def order_parameter(coupling: float, density: Density) -> float:
     Parameters
     ----------
     coupling : float
-        K, zero or more.
+        K, zero or more, rad per time.
     density : callable
-        g.
+        g, as for `critical_coupling`.
 
     Returns
     -------
@@ -100,7 +163,7 @@ def order_parameter(coupling: float, density: Density) -> float:
     Raises
     ------
     InvalidSampleError
-        The coupling is negative, or the density at 0 is not positive.
+        The coupling is negative or not finite, or the density at 0 is not positive.
 
     References
     ----------
@@ -137,7 +200,7 @@ def adler_phase(detuning: float, coupling: float) -> float:
     Returns
     -------
     float
-        -pi/2 to pi/2; NaN where it never rests, as |dw| > K.
+        Radians, -pi/2 to pi/2; NaN where it never rests, as |dw| > K.
 
     Raises
     ------
@@ -154,9 +217,29 @@ def adler_phase(detuning: float, coupling: float) -> float:
 
 
 def adler_beat(detuning: float, coupling: float) -> float:
-    """Return how fast an oscillator that does not lock slips, sqrt(dw^2 - K^2); 0 if it locks.
+    """Return how fast an oscillator that does not lock slips, sqrt(dw^2 - K^2).
 
-    Parameters, errors and source as `adler_phase`; in rad per time.
+    Parameters
+    ----------
+    detuning : float
+        dw, rad per time.
+    coupling : float
+        K, zero or more, in the same unit.
+
+    Returns
+    -------
+    float
+        Mean rad per time, zero or more; 0 where it locks, as |dw| <= K.
+
+    Raises
+    ------
+    InvalidSampleError
+        Not finite, or a negative coupling.
+
+    References
+    ----------
+    .. [1] Adler, "A study of locking phenomena in oscillators", Proceedings of the IRE 34
+       (1946), doi:10.1109/JRPROC.1946.229930.
     """
     slip, pull = abs(_detuning(detuning)), non_negative("coupling", coupling)
     return math.sqrt((slip - pull) * (slip + pull)) if slip > pull else 0.0
@@ -173,11 +256,12 @@ def repulsion(
     weights: npt.ArrayLike | None = None,
     harmonics: int | None = None,
 ) -> Floats:
-    """Return the force that drives phases apart, downhill on the workload discrepancy.
+    """Return the force that drives phases apart.
 
-    f_i = (1/W) sum_j w_j sum_m sin(m (phase_i - phase_j))/m. With all harmonics that is a
-    sawtooth, and within one cyclic order ``phase + 2 K f`` multiplies every error against the
-    splay by 1 - K. With one it is repulsive Kuramoto.
+    It leads downhill on the workload discrepancy: f_i = (1/W) sum_j w_j sum_m sin(m (phase_i -
+    phase_j))/m. With all harmonics that is a sawtooth, and within one cyclic order
+    ``phase + 2 K f`` multiplies every error against the splay by 1 - K. With one it is repulsive
+    Kuramoto.
 
     Parameters
     ----------
@@ -196,7 +280,16 @@ def repulsion(
     Raises
     ------
     InvalidSampleError
-        Empty, not finite, or without any weight.
+        Empty, not finite, a negative weight or none above 0, or `harmonics` below 1.
+
+    References
+    ----------
+    .. [1] Daido, "Onset of cooperative entrainment in limit-cycle oscillators with uniform
+       all-to-all interactions", Physica D 91 (1996), doi:10.1016/0167-2789(95)00260-X: coupling of
+       all harmonics.
+    .. [2] Sepulchre, Paley and Leonard, "Stabilization of planar collective motion: all-to-all
+       communication", IEEE Transactions on Automatic Control 52 (2007),
+       doi:10.1109/TAC.2007.898077: splay as the minimum of a potential.
     """
     phases = wrap(finite("phases_rad", phases_rad))
     weighed = weighing("weights", weights, phases.size)

@@ -46,6 +46,11 @@ def log_sum_exp(x: npt.ArrayLike, temperature: float = 1.0) -> float:
     temperature : float
         tau, zero or more, in the unit of x. At 0 it is the maximum.
 
+    Returns
+    -------
+    float
+        In the unit of x; -inf where all of them are.
+
     Raises
     ------
     InvalidSampleError
@@ -70,19 +75,31 @@ def log_sum_exp(x: npt.ArrayLike, temperature: float = 1.0) -> float:
 
 
 def maslov_temperature(terms: int, error: float) -> float:
-    """Return the highest temperature at which log-sum-exp exceeds the maximum by `error` at most.
+    """Return the highest temperature at which log-sum-exp is near enough.
+
+    tau = error / ln n: the sum exceeds the maximum by at most `error`.
 
     Parameters
     ----------
     terms : int
         n, at least 2.
     error : float
-        Above 0.
+        Above 0, in the unit of the terms.
+
+    Returns
+    -------
+    float
+        tau, above 0, in the unit of the terms.
 
     Raises
     ------
     InvalidSampleError
         Out of these ranges.
+
+    References
+    ----------
+    .. [1] Litvinov, "The Maslov dequantization, idempotent and tropical mathematics", Journal
+       of Mathematical Sciences 140 (2007), doi:10.1007/s10958-007-0450-5.
     """
     if terms < 2:
         raise InvalidSampleError("terms", "must be at least 2")
@@ -163,12 +180,24 @@ def quantile_bound(log_mgf: Cumulants, exceedance_ratio: float, theta_max: float
     exceedance_ratio : float
         Above 0 and below 1; 0.001 for p99.9.
     theta_max : float
-        As for `chernoff`.
+        Above 0, in 1/x; the end of the range in which `log_mgf` exists, or any value beyond it if
+        it is infinite there.
+
+    Returns
+    -------
+    float
+        In the unit of X.
 
     Raises
     ------
     InvalidSampleError
         A parameter is out of range, or `log_mgf` gives NaN.
+
+    References
+    ----------
+    .. [1] Chernoff, "A measure of asymptotic efficiency for tests of a hypothesis based on the
+       sum of observations", Annals of Mathematical Statistics 23 (1952),
+       doi:10.1214/aoms/1177729330.
     """
     end = positive("theta_max", theta_max)
     if not 0.0 < exceedance_ratio < 1.0:
@@ -178,14 +207,19 @@ def quantile_bound(log_mgf: Cumulants, exceedance_ratio: float, theta_max: float
 
 
 def effective_bandwidth(log_mgf: Cumulants, theta: float) -> float:
-    """Return ln E exp(theta A) / theta: what arrivals are worth in constant rate at this theta.
+    """Return ln E exp(theta A) / theta, the constant rate arrivals are worth.
 
     Parameters
     ----------
     log_mgf : callable
         Of the work A that arrives in one unit of time.
     theta : float
-        Above 0. From the mean rate as theta goes to 0, to the peak rate.
+        Above 0, in 1/work.
+
+    Returns
+    -------
+    float
+        Work by time; from the mean rate as theta goes to 0, to the peak rate.
 
     Raises
     ------
@@ -202,7 +236,9 @@ def effective_bandwidth(log_mgf: Cumulants, theta: float) -> float:
 
 
 def decay_rate(log_mgf: Cumulants, service_rate: float, theta_max: float) -> float:
-    """Return the theta for which P(backlog > x) <= exp(-theta x): bandwidth equals service.
+    """Return the theta at which the effective bandwidth is the service rate.
+
+    Then P(backlog > x) <= exp(-theta x).
 
     Parameters
     ----------
@@ -211,7 +247,13 @@ def decay_rate(log_mgf: Cumulants, service_rate: float, theta_max: float) -> flo
     service_rate : float
         Work served in one unit of time, above 0.
     theta_max : float
-        End of the search; returned where the bandwidth is below the service rate even there.
+        End of the search, above 0, in 1/work; returned where the bandwidth is below the service
+        rate even there.
+
+    Returns
+    -------
+    float
+        theta, in 1/work, above 0 and at most `theta_max`.
 
     Raises
     ------

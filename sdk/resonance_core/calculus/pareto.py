@@ -32,7 +32,29 @@ _U: Final = (-30.0, 600.0)
 
 
 def maximum_likelihood(excesses: Floats) -> tuple[float, float]:
-    """Return shape and scale; one dimension suffices, as shape/scale = b fixes the shape."""
+    """Return shape and scale of the likeliest distribution.
+
+    One dimension suffices, as shape/scale = b fixes the shape: the mean of ln(1 + b x).
+
+    Parameters
+    ----------
+    excesses : (n,) float64
+        Ascending, above 0; at least one.
+
+    Returns
+    -------
+    shape : float
+        Within `SHAPES`, or as near as the sample reaches.
+    scale : float
+        Above 0, in the unit of the excesses.
+
+    References
+    ----------
+    .. [1] Grimshaw, "Computing maximum likelihood estimates for the generalized Pareto
+       distribution", Technometrics 35 (1993), doi:10.1080/00401706.1993.10485040.
+    .. [2] Smith, "Maximum likelihood estimation in a class of nonregular cases", Biometrika 72
+       (1985), doi:10.1093/biomet/72.1.67: regular for shape > -1/2.
+    """
     largest = float(excesses[-1])
 
     # With b = (e^u - 1)/max every u gives a density that covers the sample.
@@ -62,7 +84,31 @@ def maximum_likelihood(excesses: Floats) -> tuple[float, float]:
 
 
 def anderson_darling(excesses: Floats, shape: float, scale: float) -> float:
-    """Return the Anderson-Darling distance, which weighs the tail as much as the middle."""
+    """Return the Anderson-Darling distance of excesses to a distribution.
+
+    It weighs the tail as much as the middle: -n - sum (2i - 1) (ln F_i + ln(1 - F_(n+1-i))) / n.
+
+    Parameters
+    ----------
+    excesses : (n,) float64
+        Ascending, above 0; at least one.
+    shape : float
+        Number without unit.
+    scale : float
+        Above 0, in the unit of the excesses.
+
+    Returns
+    -------
+    float
+        A^2, without unit.
+
+    References
+    ----------
+    .. [1] Anderson and Darling, "A test of goodness of fit", Journal of the American Statistical
+       Association 49 (1954), doi:10.1080/01621459.1954.10501232.
+    .. [2] Choulakian and Stephens, "Goodness-of-fit tests for the generalized Pareto
+       distribution", Technometrics 43 (2001), doi:10.1198/00401700152672573.
+    """
     n = excesses.size
     scaled = excesses / scale
     survival = -scaled if abs(shape) < 1e-12 else -np.log1p(shape * scaled) / shape
@@ -73,7 +119,34 @@ def anderson_darling(excesses: Floats, shape: float, scale: float) -> float:
 
 
 def bootstrap_p(distance: float, n: int, shape: float, resamples: int, seed: int) -> float:
-    """Return the p of a distance: parameters are fitted, so no table of a given one holds."""
+    """Return the p of a distance to the distribution that was fitted.
+
+    Parameters are fitted, so no table of a given distribution holds: samples are drawn from the
+    fitted one and fitted anew.
+
+    Parameters
+    ----------
+    distance : float
+        Of `anderson_darling`.
+    n : int
+        Excesses in the sample, at least 1.
+    shape : float
+        Fitted; the scale does not matter.
+    resamples : int
+        B, zero or more.
+    seed : int
+        Of the generator.
+
+    Returns
+    -------
+    float
+        (1 + those at least as far) / (1 + B): 1/(1 + B) to 1.
+
+    References
+    ----------
+    .. [1] Davison and Hinkley, "Bootstrap Methods and their Application", Cambridge 1997, section
+       4.2, doi:10.1017/CBO9780511802843.
+    """
     generator = np.random.default_rng(seed)
     farther = 0
     for _ in range(resamples):
@@ -84,9 +157,25 @@ def bootstrap_p(distance: float, n: int, shape: float, resamples: int, seed: int
 
 
 def mean_excess_shape(excesses: Floats) -> float:
-    """Return s/(1 + s) for the slope s of the mean excess, weighted by how many it is the mean of.
+    """Return the shape that the mean excess tells, s/(1 + s) of its slope s.
 
-    The last tenth is left out: there it is a mean of a few.
+    The mean excess over u is (scale + shape u)/(1 - shape). Each is weighted by how many it is the
+    mean of; the last tenth is left out: there it is a mean of a few.
+
+    Parameters
+    ----------
+    excesses : (n,) float64
+        Ascending, above 0; at least three.
+
+    Returns
+    -------
+    float
+        Below 1; -inf where the slope is -1 or less.
+
+    References
+    ----------
+    .. [1] Davison and Smith, "Models for exceedances over high thresholds", Journal of the Royal
+       Statistical Society B 52 (1990), doi:10.1111/j.2517-6161.1990.tb01796.x.
     """
     n = excesses.size
     remaining = np.arange(n - 1, n // 10, -1, dtype=np.float64)

@@ -218,24 +218,52 @@ def debiased_r(phases_rad: npt.ArrayLike, weights: npt.ArrayLike | None = None) 
 
 
 def mean_phase(phases_rad: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> float:
-    """Return the direction of Z_1 in radians, 0 to 2 pi; noise where its modulus is small.
+    """Return the direction of Z_1; noise where its modulus is small.
+
+    Parameters
+    ----------
+    phases_rad : (n,) array_like
+        At least one.
+    weights : (n,) array_like, optional
+        Zero or more, not all zero; equal by default.
+
+    Returns
+    -------
+    float
+        Radians, 0 to below 2 pi.
 
     Raises
     ------
     InvalidSampleError
         Empty, not finite, or without any weight.
+
+    References
+    ----------
+    .. [1] Mardia and Jupp, "Directional Statistics", Wiley 2000, section 2.2.1.
     """
     first = order_parameters(phases_rad, 1, weights)[0]
     return float(wrap(np.angle(first)))
 
 
 def spread(resultant: float) -> float:
-    """Return the standard deviation in radians of a wrapped normal with this mean resultant.
+    """Return the deviation of a wrapped normal with this mean resultant.
+
+    sigma = sqrt(-2 ln rho).
 
     Parameters
     ----------
     resultant : float
-        Modulus of Z_1, 0 to 1; `math.inf` is returned for 0 and below.
+        rho, the modulus of Z_1, at most 1.
+
+    Returns
+    -------
+    float
+        Radians, zero or more; infinite for a resultant of 0 and below.
+
+    Raises
+    ------
+    InvalidSampleError
+        NaN, or above 1.
 
     References
     ----------

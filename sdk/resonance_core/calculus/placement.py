@@ -78,7 +78,20 @@ def weighted_splay(weights: npt.ArrayLike, order: npt.ArrayLike | None = None) -
 
 
 def least_discrepancy(weights: npt.ArrayLike) -> float:
-    """Return <D^2> of `weighted_splay`, sum w^3 / (12 W): no placement of one period has less.
+    """Return <D^2> of `weighted_splay`, sum w^3 / (12 W).
+
+    No placement of one period has less. Derived: within a cyclic order <D^2> is a convex quadratic
+    form of the distances, and its minimum does not depend on the order.
+
+    Parameters
+    ----------
+    weights : (n,) array_like
+        Work of each burst, zero or more.
+
+    Returns
+    -------
+    float
+        Work squared; 0 without any weight.
 
     Raises
     ------
@@ -92,7 +105,19 @@ def least_discrepancy(weights: npt.ArrayLike) -> float:
 
 
 def random_discrepancy(weights: npt.ArrayLike) -> float:
-    """Return the expectation of <D^2> for independent uniform phases, sum w^2 / 12.
+    """Return the expectation of <D^2> for random phases, sum w^2 / 12.
+
+    Independent and uniform. Derived: the variance of one sawtooth of height w is w^2 / 12.
+
+    Parameters
+    ----------
+    weights : (n,) array_like
+        Work of each burst, zero or more.
+
+    Returns
+    -------
+    float
+        Work squared.
 
     Raises
     ------

@@ -38,7 +38,7 @@ def makespan(durations: Mapping[str, float], edges: Iterable[tuple[str, str]]) -
     Parameters
     ----------
     durations : mapping of str to float
-        Zero or more.
+        Time, zero or more, of each task.
     edges : iterable of (str, str)
         Before, after.
 
@@ -51,6 +51,11 @@ def makespan(durations: Mapping[str, float], edges: Iterable[tuple[str, str]]) -
     InvalidSampleError
         A duration is negative or not finite, an edge names an unknown task, or tasks wait for
         each other.
+
+    References
+    ----------
+    .. [1] Kelley, "Critical-path planning and scheduling: mathematical basis", Operations Research
+       9 (1961), doi:10.1287/opre.9.3.296.
     """
     for task, duration in durations.items():
         non_negative(f"durations[{task!r}]", duration)
@@ -77,16 +82,21 @@ def makespan(durations: Mapping[str, float], edges: Iterable[tuple[str, str]]) -
 
 
 def graham_bound(work: float, span: float, processors: float) -> float:
-    """Return a makespan that no greedy schedule exceeds: work/p + span (1 - 1/p).
+    """Return a makespan that no greedy schedule exceeds.
 
     Parameters
     ----------
     work : float
-        All durations together.
+        All durations together, zero or more.
     span : float
-        The longest chain; at most `work`.
+        The longest chain, in the same unit; at most `work`.
     processors : float
         p, at least 1.
+
+    Returns
+    -------
+    float
+        work/p + span (1 - 1/p), in the same unit.
 
     Raises
     ------

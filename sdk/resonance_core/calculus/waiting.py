@@ -30,10 +30,15 @@ def erlang_c(servers: int, utilisation: float) -> float:
     utilisation : float
         rho, 0 to below 1.
 
+    Returns
+    -------
+    float
+        0 to below 1.
+
     Raises
     ------
     InvalidSampleError
-        Out of these ranges.
+        No server, or a utilisation that is negative or not finite.
     UnstableQueueError
         rho >= 1.
 
@@ -53,19 +58,32 @@ def erlang_c(servers: int, utilisation: float) -> float:
 
 
 def wait_quantile(servers: int, utilisation: float, exceedance_ratio: float) -> float:
-    """Return the wait in M/M/c that this share of the arrivals exceeds, in service times.
+    """Return the wait in M/M/c that this share of the arrivals exceeds.
 
     Parameters
     ----------
     servers : int
+        c, at least 1.
     utilisation : float
+        rho, 0 to below 1.
     exceedance_ratio : float
         Above 0 and below 1; 0.01 for p99.
 
+    Returns
+    -------
+    float
+        In mean service times, zero or more: ln(C / ratio) / (c (1 - rho)), with C of `erlang_c`.
+
     Raises
     ------
-    InvalidSampleError, UnstableQueueError
-        As `erlang_c`; or the ratio is out of range.
+    InvalidSampleError
+        Out of these ranges.
+    UnstableQueueError
+        rho >= 1.
+
+    References
+    ----------
+    .. [1] Kleinrock, "Queueing Systems", volume 1, Wiley 1975, section 3.5.
     """
     if not 0.0 < exceedance_ratio < 1.0:
         raise InvalidSampleError("exceedance_ratio", "must be above 0 and below 1")
@@ -76,7 +94,9 @@ def wait_quantile(servers: int, utilisation: float, exceedance_ratio: float) -> 
 
 
 def periodic_exceedance(sources: int, period: float, backlog: float) -> float:
-    """Return P(backlog > x) of N*D/D/1: bursts of one unit with one period and random phases.
+    """Return P(backlog > x) of N*D/D/1.
+
+    Bursts of one unit of work with one period and random phases.
 
     Parameters
     ----------
@@ -86,6 +106,11 @@ def periodic_exceedance(sources: int, period: float, backlog: float) -> float:
         D, in service times; above N.
     backlog : float
         x, in service times, zero or more.
+
+    Returns
+    -------
+    float
+        0 to 1.
 
     Raises
     ------
@@ -120,10 +145,36 @@ def periodic_exceedance(sources: int, period: float, backlog: float) -> float:
 
 
 def periodic_exceedance_heavy_traffic(sources: int, period: float, backlog: float) -> float:
-    """Return the Brownian approximation of `periodic_exceedance`: exp(-2x (x/N + 1 - N/D)).
+    """Return the Brownian approximation of `periodic_exceedance`.
 
-    Parameters and errors as there. Too high by a fifth near 0 even at N = 16; its use is to see
-    that the exponent grows with the square of the backlog.
+    exp(-2x (x/N + 1 - N/D)): too high by a fifth near 0 even at N = 16; its use is to see that the
+    exponent grows with the square of the backlog.
+
+    Parameters
+    ----------
+    sources : int
+        N, at least 1.
+    period : float
+        D, in service times; above N.
+    backlog : float
+        x, in service times, zero or more.
+
+    Returns
+    -------
+    float
+        0 to 1.
+
+    Raises
+    ------
+    InvalidSampleError
+        Out of these ranges.
+    UnstableQueueError
+        N >= D.
+
+    References
+    ----------
+    .. [1] Roberts, Mocci and Virtamo (editors), "Broadband Network Teletraffic", Springer 1996,
+       doi:10.1007/3-540-61815-5.
     """
     _check_periodic(sources, period, backlog)
     return math.exp(-2.0 * backlog * (backlog / sources + 1.0 - sources / period))

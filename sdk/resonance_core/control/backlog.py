@@ -42,7 +42,22 @@ class Capacity:
 
     @classmethod
     def left(cls, cores: float, busy_ratio: float, own_seconds_per_second: float) -> Capacity:
-        """Return what is left when the CPUs are this busy; all where that is not known."""
+        """Return what is left when the CPUs are this busy.
+
+        Parameters
+        ----------
+        cores : float
+            CPUs, above 0.
+        busy_ratio : float
+            Share of their time in use, 0 to 1; all is left where it is NaN.
+        own_seconds_per_second : float
+            CPUs that the sources themselves use, zero or more.
+
+        Returns
+        -------
+        Capacity
+            With 0.001 CPU at least.
+        """
         others = 0.0
         if not math.isnan(busy_ratio):
             others = max(cores * min(busy_ratio, 1.0) - own_seconds_per_second, 0.0)

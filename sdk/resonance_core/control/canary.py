@@ -16,6 +16,11 @@ __all__ = ["Canary"]
 class Canary:
     """A share of the sources that doubles with every proven gain.
 
+    Parameters
+    ----------
+    share : float
+        To begin with.
+
     Attributes
     ----------
     share : float

@@ -91,7 +91,15 @@ class Controller:
         return self._scene.mode
 
     def set_mode(self, mode: Mode, now_seconds: float) -> None:
-        """Put another mode into force; the commands that follow from it come with the next tick.
+        """Put another mode into force.
+
+        The commands that follow from it come with the next tick.
+
+        Parameters
+        ----------
+        mode : {"observe", "shadow", "adaptive", "active"}
+        now_seconds : float
+            On the clock of `tick`.
 
         Raises
         ------
@@ -127,12 +135,26 @@ class Controller:
     # -- the sources
 
     def register(self, source: Source, now_seconds: float) -> Command | None:
-        """Take in a source, and return where it is to begin, if that is for us to say.
+        """Take in a source, and say where it is to begin.
+
+        Parameters
+        ----------
+        source : Source
+            Its key is free.
+        now_seconds : float
+            On the clock of `tick`.
+
+        Returns
+        -------
+        Command or None
+            A grant, or None where that is not for the controller to say.
 
         Raises
         ------
         SourceRefusedError
             If its key is taken, a time of it is not finite or absurd, or there are too many.
+        InvalidSampleError
+            If the time is not finite.
         """
         _check_time(now_seconds)
         scene, parameters = self._scene, self._scene.parameters
@@ -169,6 +191,11 @@ class Controller:
     def observe(self, releases: Releases) -> None:
         """Take in what one source did since its last report.
 
+        Parameters
+        ----------
+        releases : Releases
+            Of a registered source, after those of the last report.
+
         Raises
         ------
         InvalidSampleError
@@ -192,7 +219,14 @@ class Controller:
             self._scene.tracked_rad.pop(row, None)
 
     def expect_reports(self, interval_seconds: float) -> None:
-        """Take in how often each source reports from now on, by which silence is judged.
+        """Take in how often each source reports from now on.
+
+        Silence is judged by it.
+
+        Parameters
+        ----------
+        interval_seconds : float
+            Above 0.
 
         Raises
         ------
@@ -250,6 +284,11 @@ class Controller:
     def observe_load(self, busy_ratio: float) -> None:
         """Take in how busy the CPUs are, 0 to 1.
 
+        Parameters
+        ----------
+        busy_ratio : float
+            Share of the CPUs' time in use since the last call.
+
         Raises
         ------
         InvalidSampleError
@@ -281,6 +320,16 @@ class Controller:
 
     def tick(self, now_seconds: float) -> Decision:
         """Decide what is to be done now.
+
+        Parameters
+        ----------
+        now_seconds : float
+            On a clock that does not jump; where it does, estimates are thrown away and sources go
+            home.
+
+        Returns
+        -------
+        Decision
 
         Raises
         ------
@@ -317,6 +366,15 @@ class Controller:
 
     def source(self, key: int) -> SourceState:
         """Return what is known of one source.
+
+        Parameters
+        ----------
+        key : int
+            With which it registered.
+
+        Returns
+        -------
+        SourceState
 
         Raises
         ------

@@ -75,7 +75,19 @@ class State:
     bins: Floats = field(default_factory=lambda: np.zeros(LEVELS))
 
     def add(self, level: Ints, bucket: Ints, events: Floats, seen: Ints) -> None:
-        """Count waits, and the levels of all bins in which somebody looked."""
+        """Count waits, and the levels of all bins in which somebody looked.
+
+        Parameters
+        ----------
+        level : (n,) int64
+            At which each bin's waits began, 0 to LEVELS - 1.
+        bucket : (n,) int64
+            Of their length, 0 to BUCKETS - 1.
+        events : (n,) float64
+            How many they are.
+        seen : (m,) int64
+            Level of each bin in which somebody looked.
+        """
         cells = np.bincount(level * BUCKETS + bucket, events, LEVELS * BUCKETS)
         self.waits += cells.reshape(LEVELS, BUCKETS).astype(np.float32)
         self.bins += np.bincount(seen, minlength=LEVELS)
@@ -172,12 +184,17 @@ class Counterfactual:
         self.backlog.add(met[1], bucket, events, passed[1])
 
     def ratio(self, in_flight_bins: Floats, backlog_bins: Floats) -> float:
-        """Return the p99 under the plan by that without holds; NaN where too little was seen.
+        """Return the p99 under the plan by that without holds.
 
         Parameters
         ----------
         in_flight_bins, backlog_bins : (LEVELS,) float64
             For how long each level is there under the plan.
+
+        Returns
+        -------
+        float
+            Above 0, below 1 for a gain; NaN where fewer than `ENOUGH_WAITS` were seen.
 
         Notes
         -----

@@ -93,10 +93,21 @@ class Clock:
         self._usual = math.nan
 
     def advance(self, now_seconds: float) -> tuple[float, bool]:
-        """Return the seconds since the last tick, and whether the clock jumped.
+        """Return how far the clock went, and whether it jumped.
 
-        A jump is a step backwards, or one of more than a second and ten usual ticks. The time
-        that it skipped is not passed on.
+        A jump is a step backwards, or one of more than a second and ten usual ticks, *chosen*. The
+        time that it skipped is not passed on.
+
+        Parameters
+        ----------
+        now_seconds : float
+            Of this tick.
+
+        Returns
+        -------
+        elapsed_seconds : float
+            Since the last tick; 0 at the first and after a jump.
+        is_jump : bool
         """
         if math.isnan(self._last):
             self._last = now_seconds

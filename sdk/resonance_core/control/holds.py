@@ -55,7 +55,21 @@ class Holds:
     def place(
         self, row: int, capacity: int, period_seconds: float, step_seconds: float, hold: float
     ) -> None:
-        """Begin with a source that is held already, or not; its bucket is full."""
+        """Begin with a source that is held already, or not; its bucket is full.
+
+        Parameters
+        ----------
+        row : int
+            Of the roster.
+        capacity : int
+            Rows that the roster has now.
+        period_seconds : float
+            Above 0.
+        step_seconds : float
+            Longest change per cycle, above 0.
+        hold : float
+            In force, seconds, 0 to below the period.
+        """
         missing = capacity - len(self.now_seconds)
         if missing > 0:
             self._grow(missing)

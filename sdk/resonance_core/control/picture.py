@@ -25,10 +25,20 @@ __all__ = ["Picture", "may_be_held", "most_hold", "obstacle", "take_picture"]
 
 
 def most_hold(source: Source, parameters: Parameters) -> float:
-    """Return how long a source may be held at most, in seconds; 0 if it may not.
+    """Return how long a source may be held at most.
 
     A phase-free source anywhere within its period; an anchored one within its declared slack
-    and one slew step, and only if the operator lets its own latency pay.
+    and one slew step, and only if the operator lets its own latency pay; a critical one never.
+
+    Parameters
+    ----------
+    source : Source
+    parameters : Parameters
+
+    Returns
+    -------
+    float
+        Seconds; 0 if it may not be held.
     """
     if source.importance == "critical":
         return 0.0
@@ -49,6 +59,11 @@ def obstacle(source: Source, parameters: Parameters, estimate: Estimate, index: 
     estimate : Estimate
     index : int
         Of the source in the estimate.
+
+    Returns
+    -------
+    str
+        One clause, or "".
     """
     found = (
         (source.importance == "critical", "it is critical, and those are never moved"),

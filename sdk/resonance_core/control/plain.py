@@ -23,7 +23,23 @@ def releases(
     work_seconds: Sequence[float],
     completion_seconds: Sequence[float],
 ) -> Releases:
-    """Return what one source did; the sequences are of equal length."""
+    """Return what one source did.
+
+    Parameters
+    ----------
+    key : int
+        With which it registered.
+    at_seconds : sequence of float
+        Natural releases, ascending.
+    work_seconds : sequence of float
+        CPU time of each burst; NaN where not known.
+    completion_seconds : sequence of float
+        As `Releases` has it; NaN where not known. All three are of equal length.
+
+    Returns
+    -------
+    Releases
+    """
     return Releases(
         key=key,
         at_seconds=floats(at_seconds),

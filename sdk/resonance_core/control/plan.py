@@ -55,13 +55,35 @@ class Members:
     periods_seconds: Floats
 
     def held(self, holds_seconds: Floats) -> Floats:
-        """Return the phase in radians of one release of each in the group's period."""
+        """Return where one release of each is in the group's period.
+
+        Parameters
+        ----------
+        holds_seconds : (n,) float64
+            Of each, 0 to below its period.
+
+        Returns
+        -------
+        (n,) float64
+            Radians, 0 to 2 pi.
+        """
         turned = np.mod(self.phase_rad + holds_seconds * (_TURN / self.periods_seconds), _TURN)
         phases: Floats = turned / self.multiples
         return phases
 
     def holds_to(self, phases_rad: Floats) -> Floats:
-        """Return the holds, at least 0 and below the period, that lead to phases of the group."""
+        """Return the holds that lead to phases of the group.
+
+        Parameters
+        ----------
+        phases_rad : (n,) float64
+            Of one release of each, in the group's period.
+
+        Returns
+        -------
+        (n,) float64
+            Seconds, 0 to below each period.
+        """
         ahead = np.mod(phases_rad * self.multiples - self.phase_rad, _TURN)
         # rounding must not turn "here" into "one period on"
         ahead = np.where(ahead > _TURN - 1e-9, 0.0, ahead)
@@ -69,7 +91,17 @@ class Members:
         return holds
 
     def chosen(self, mask: Bools) -> Members:
-        """Return some of them."""
+        """Return some of them.
+
+        Parameters
+        ----------
+        mask : (n,) bool
+            True for those that are kept.
+
+        Returns
+        -------
+        Members
+        """
         return Members(
             self.phase_rad[mask],
             self.work_seconds[mask],
@@ -97,7 +129,29 @@ class Plan:
 
 
 def rms_discrepancy(members: Members, holds_seconds: Floats, cores: float) -> float:
-    """Return the root mean square of the workload discrepancy per core, in seconds."""
+    """Return the root mean square of the workload discrepancy per core.
+
+    sqrt(<D^2>) / c, with <D^2> = sum |Y_m|^2/m^2 / (2 pi^2) of `phasor.discrepancy`.
+
+    Parameters
+    ----------
+    members : Members
+        May be none.
+    holds_seconds : (n,) float64
+        Of each, 0 to below its period.
+    cores : float
+        c, CPUs, above 0.
+
+    Returns
+    -------
+    float
+        Seconds, zero or more; 0 without members.
+
+    Raises
+    ------
+    InvalidSampleError
+        A phase, work or hold is not finite, or a work negative.
+    """
     if not len(members.phase_rad):
         return 0.0
     bursts = unfold(members.held(holds_seconds), members.work_seconds, members.multiples)
@@ -112,9 +166,11 @@ def make_plan(members: Members, holds_seconds: Floats, may_move: Bools, cores: f
     members : Members
         At least one, with work.
     holds_seconds : (n,) float64
-        In force now: of all equally good plans the nearest is taken.
+        In force now, 0 to below the period: of all equally good plans the nearest is taken.
     may_move : (n,) bool
+        False for those that stay where their hold has them.
     cores : float
+        CPUs, above 0.
 
     Returns
     -------
@@ -140,23 +196,30 @@ def _turned(members: Members, phases: Floats, present: Floats, holds_seconds: Fl
 
 
 def rotate_to_least_travel(members: Members, phases_rad: Floats, holds_seconds: Floats) -> Floats:
-    """Turn a plan by the constant for which the holds change least, weighted by work.
+    """Turn a plan by the constant for which the holds change least.
 
-    A hold is at least 0 and below the period, so a source cannot go round: from a long hold to
-    a short one it goes back. The best constant is one for which a source need not move, or for
-    which one needs no hold.
+    Weighted by work. A hold is at least 0 and below the period, so a source cannot go round: from
+    a long hold to a short one it goes back. The best constant is one for which a source need not
+    move, or for which one needs no hold.
 
     Parameters
     ----------
     members : Members
+        At least one.
     phases_rad : (n,) float64
         Of the plan, in the group's period.
     holds_seconds : (n,) float64
-        In force.
+        In force, 0 to below the period.
 
     Returns
     -------
     (n,) float64
+        Phases in radians, 0 to 2 pi, in the group's period.
+
+    Notes
+    -----
+    The sum of weighted distances is piecewise linear in the constant, so its minimum is at a kink
+    and these suffice; above `MOST_ROTATIONS` of them an even choice is tried.
     """
     lap = _TURN / members.multiples
     stay = np.mod(members.held(holds_seconds) - phases_rad, lap)
@@ -175,20 +238,25 @@ def rotate_to_least_travel(members: Members, phases_rad: Floats, holds_seconds: 
 
 
 def hold_within_slack(members: Members, plan: Plan, slack_seconds: Floats, cores: float) -> Plan:
-    """Hold anchored sources a little, each where it helps most, the largest first.
+    """Hold anchored sources a little, each where it helps most.
+
+    Those with the most work first, in `SLACK_STEPS` equal steps of their slack.
 
     Parameters
     ----------
     members : Members
+        Those that the plan has placed included.
     plan : Plan
         Of all the others.
     slack_seconds : (n,) float64
-        How long each may be held; 0 for those that the plan has placed.
+        How long each may be held, 0 or more; 0 for those that the plan has placed.
     cores : float
+        CPUs, above 0.
 
     Returns
     -------
     Plan
+        Its discrepancy is at most that of `plan`.
     """
     holds = plan.hold_seconds.copy()
     best = plan.discrepancy_seconds

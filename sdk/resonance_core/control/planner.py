@@ -84,6 +84,11 @@ class Planner:
         in_force : bool
             The sources are in the places of a plan already; then what no plan can remove, the
             errors of the estimates and the dead bands, is no reason to move again.
+
+        Returns
+        -------
+        Proposal or str
+            The reason is one clause.
         """
         scene, parameters = self._scene, self._scene.parameters
         chosen = canary.chosen(scene.roster.lots[picture.rows], picture.is_eligible)

@@ -28,14 +28,20 @@ _LEAST_CORES = 0.05
 
 
 def in_flight(begin_seconds: Floats, end_seconds: Floats, bins: int, bin_seconds: float) -> Floats:
-    """Return how many bursts are there in the middle of each bin, (bins,) float64.
+    """Return how many bursts are there in the middle of each bin.
 
     Parameters
     ----------
     begin_seconds, end_seconds : (n,) float64
         From the start of the first bin; what lies outside is cut off.
     bins : int
+        At least 1.
     bin_seconds : float
+        Above 0.
+
+    Returns
+    -------
+    (bins,) float64
     """
     change = np.zeros(bins + 1)
     for seconds, step in ((begin_seconds, 1.0), (end_seconds, -1.0)):
@@ -104,21 +110,26 @@ def cores_left(
     cores: float,
     widest_cores: float,
 ) -> float:
-    """Return the CPUs with which bursts that share them would have taken as long as they did.
+    """Return with how many CPUs bursts would have taken as long as they did.
 
     How busy the CPUs are does not tell: work of the lowest priority keeps them busy, and leaves
-    them at once.
+    them at once. By bisection, as the more CPUs the bursts share, the sooner they end.
 
     Parameters
     ----------
     begin_seconds, work_seconds : (n,) float64
-        Ascending.
+        Ascending; CPU time of each.
     taken_seconds : float
         Mean time from begin to end.
     cores : float
         The most there can be.
     widest_cores : float
-        See `shared_ends`.
+        That one burst can use at most.
+
+    Returns
+    -------
+    float
+        CPUs, above 0 and at most `cores`.
     """
     low, high = _LEAST_CORES, cores
     for _ in range(_HALVINGS):
@@ -167,18 +178,24 @@ def in_flight_again(
     cores: float,
     widest_cores: float,
 ) -> Floats:
-    """Return how many bursts are there where a stretch repeats without end, (bins,) float64.
+    """Return how many bursts are there where a stretch repeats without end.
 
     Parameters
     ----------
     begin_seconds, work_seconds : (n,) float64
-        Ascending, within the stretch.
+        Ascending, within the stretch; CPU time of each.
     bins : int
+        Of the stretch, at least 1.
     bin_seconds : float
+        Above 0.
     overlap_bins : int
         So many of its last bins are replayed before the first, for what lasts into it.
     cores, widest_cores : float
         For all of them, and that one can use at most.
+
+    Returns
+    -------
+    (bins,) float64
     """
     span = bins * bin_seconds
     late = begin_seconds >= span - overlap_bins * bin_seconds

@@ -19,7 +19,22 @@ _TURN: Final = 2.0 * math.pi
 
 
 def source_state(scene: Scene, group: Group, row: int) -> SourceState:
-    """Return what is known of a source."""
+    """Return what is known of a source.
+
+    Parameters
+    ----------
+    scene : Scene
+        Of the controller.
+    group : Group
+        That the source is in.
+    row : int
+        Of the source in the roster.
+
+    Returns
+    -------
+    SourceState
+        NaN in what is not known yet.
+    """
     source = scene.roster.source(row)
     holds = scene.holds
     picture = group.picture
@@ -62,7 +77,19 @@ def source_state(scene: Scene, group: Group, row: int) -> SourceState:
 
 
 def group_state(scene: Scene, group: Group) -> GroupState:
-    """Return what is known of a group."""
+    """Return what is known of a group.
+
+    Parameters
+    ----------
+    scene : Scene
+        Of the controller.
+    group : Group
+
+    Returns
+    -------
+    GroupState
+        NaN in what is not known yet.
+    """
     picture = group.picture
     known = picture is not None
     plan, forecast = group.planner.plan, group.forecast

@@ -28,6 +28,12 @@ LONGEST_NAME: Final = 256
 def check_source(source: Source, parameters: Parameters) -> None:
     """Refuse a source that cannot be one.
 
+    Parameters
+    ----------
+    source : Source
+    parameters : Parameters
+        Of which the shortest and longest period count.
+
     Raises
     ------
     SourceRefusedError
@@ -107,6 +113,19 @@ class Roster:
     def add(self, source: Source, now_seconds: float, lot: float) -> int:
         """Give a row to a source.
 
+        Parameters
+        ----------
+        source : Source
+        now_seconds : float
+            When it registers.
+        lot : float
+            0 to below 1, drawn once: the lowest are moved first.
+
+        Returns
+        -------
+        int
+            The row.
+
         Raises
         ------
         SourceRefusedError
@@ -164,6 +183,16 @@ class Roster:
     def record(self, releases: Releases) -> int:
         """Take in what a source did, and return its row.
 
+        Parameters
+        ----------
+        releases : Releases
+            After those of the last report.
+
+        Returns
+        -------
+        int
+            The row.
+
         Raises
         ------
         InvalidSampleError
@@ -195,9 +224,14 @@ class Roster:
     def newest(self, rows: Rows) -> tuple[Floats, Floats]:
         """Return the rings of some rows, oldest first.
 
+        Parameters
+        ----------
+        rows : (n,) intp
+
         Returns
         -------
-        times, works : (rows, estimate_cycles) float64
+        times, works : (n, estimate_cycles) float64
+            Seconds; NaN where fewer were seen.
         """
         order = (self.counts[rows][:, None] + np.arange(self._depth)) % self._depth
         return (

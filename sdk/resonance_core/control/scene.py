@@ -122,7 +122,16 @@ class Scene:
         self.command(held, "slew", reason)
 
     def command(self, rows: Rows, kind: Literal["grant", "slew", "home"], reason: str) -> None:
-        """Send what is ordered in force."""
+        """Send what is ordered in force.
+
+        Parameters
+        ----------
+        rows : (n,) intp
+            Sources that it goes to.
+        kind : {"grant", "slew", "home"}
+        reason : str
+            One clause, for people.
+        """
         for row in rows.tolist():
             self.commands.append(
                 Command(

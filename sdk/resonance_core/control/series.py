@@ -74,7 +74,19 @@ class Series:
     def add(
         self, start_seconds: float, bin_seconds: float, events: Floats, wait_seconds: Floats
     ) -> None:
-        """Take in the next bins; see `Controller.observe_bins`."""
+        """Take in the next bins.
+
+        Parameters
+        ----------
+        start_seconds : float
+            When the first begins; anew where that is not the end of the last.
+        bin_seconds : float
+            Their width, above 0; anew where it is another.
+        events : (n,) float64
+            Waits that ended in each; NaN where nobody looked.
+        wait_seconds : (n,) float64
+            Their sum; NaN where nobody looked.
+        """
         if not len(events):
             return
         if not len(self._kept[0]):

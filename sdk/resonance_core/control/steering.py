@@ -27,19 +27,21 @@ _TURN: Final = 2.0 * math.pi
 
 
 def dead_bands(picture: Picture, cycles: int) -> Floats:
-    """Return for each member how near to its place is near enough, in seconds.
+    """Return how near to its place is near enough for each member.
 
     Parameters
     ----------
     picture : Picture
+        Of a group; it has the members and their jitter.
     cycles : int
-        Of which a phase is the mean.
+        Of which a phase is the mean, at least 1.
 
     Returns
     -------
     (members,) float64
-        The largest of `FINEST_SECONDS`, 15 % of its own arc of the splay, and two standard
-        errors of its phase; a fifth of its period at most.
+        Seconds. The largest of `FINEST_SECONDS`, 15 % of its own arc of the splay, and two
+        standard errors of its phase, 2 sigma / sqrt(cycles); a fifth of its period at most. The
+        shares are *chosen*.
     """
     members = picture.members
     period = members.periods_seconds
@@ -51,10 +53,23 @@ def dead_bands(picture: Picture, cycles: int) -> Floats:
 
 
 def residue(picture: Picture, parameters: Parameters) -> float:
-    """Return the discrepancy that is left where everybody has arrived, in seconds per core.
+    """Return the discrepancy that is left where everybody has arrived.
 
     A burst that is off its place by x adds w^2 x/T to <D^2>: the work is missing, or too much,
-    for that long. Half a dead band and the error of a phase estimate remain with every source.
+    for that long. Half a dead band and the error of a phase estimate, of mean sigma sqrt(2/pi) /
+    sqrt(cycles), remain with every source.
+
+    Parameters
+    ----------
+    picture : Picture
+        Of a group.
+    parameters : Parameters
+        `estimate_cycles` and `cores` count.
+
+    Returns
+    -------
+    float
+        Seconds per core, root mean square, zero or more; 0 without members.
     """
     members = picture.members
     if not len(members.work_seconds):
@@ -76,12 +91,21 @@ def steer(holds: Holds, rows: Rows, bands: Floats, coupling: float, elapsed: flo
     rows : (n,) intp
         Sources that the plan names.
     bands : (n,) float64
-        Dead band of each.
+        Dead band of each, seconds.
     coupling : float
-        K, share of an error that is removed per cycle; from 1 on the target itself is ordered,
-        which the actuator approaches step by step.
+        K, above 0, share of an error that is removed per cycle; from 1 on the target itself is
+        ordered, which the actuator approaches step by step.
     elapsed : float
         Seconds since the last call; less than a cycle counts as one.
+
+    Returns
+    -------
+    (k,) intp
+        Those of `rows` with another order than before.
+
+    Notes
+    -----
+    An error is multiplied by 1 - K per cycle; after n cycles (1 - K)^n of it is left.
     """
     now, target = holds.now_seconds[rows], holds.target_seconds[rows]
     moving = np.abs(target - now) > bands
@@ -97,7 +121,22 @@ def steer(holds: Holds, rows: Rows, bands: Floats, coupling: float, elapsed: flo
 
 
 def has_arrived(holds: Holds, rows: Rows, bands: Floats) -> bool:
-    """Say whether all sources are in their dead bands, or as near as their buckets allow."""
+    """Say whether all sources are where the plan wants them.
+
+    In their dead bands, or as near as their buckets allow.
+
+    Parameters
+    ----------
+    holds : Holds
+    rows : (n,) intp
+        Sources that the plan names.
+    bands : (n,) float64
+        Dead band of each, seconds.
+
+    Returns
+    -------
+    bool
+    """
     if not len(rows):
         return True
     gap = np.abs(holds.target_seconds[rows] - holds.now_seconds[rows])
@@ -111,8 +150,23 @@ def has_arrived(holds: Holds, rows: Rows, bands: Floats) -> bool:
 def longest_acquisition(holds: Holds, rows: Rows, bands: Floats, coupling: float) -> float:
     """Return in how many seconds sources can be there at the latest.
 
-    A whole period in steps, and with a coupling below 1 the exponential approach to the dead
-    band.
+    A whole period T in steps u, ceil(T/u) cycles, and with a coupling K below 1 the exponential
+    approach to the dead band d, ln(T/d) / -ln(1 - K) cycles more.
+
+    Parameters
+    ----------
+    holds : Holds
+    rows : (n,) intp
+        Sources that the plan names; may be none.
+    bands : (n,) float64
+        Dead band of each, seconds, above 0.
+    coupling : float
+        K, above 0.
+
+    Returns
+    -------
+    float
+        Seconds, of the slowest; 0 without sources.
     """
     if not len(rows):
         return 0.0

@@ -55,6 +55,13 @@ def histogram(seconds: Floats, counts: Floats | None = None) -> Floats:
 def quantile(counts: Floats, ratio: float) -> float:
     """Return the upper edge of the bucket that a quantile falls into.
 
+    Parameters
+    ----------
+    counts : (BUCKETS,) float64
+        Of `histogram`, or a sum of such.
+    ratio : float
+        0 to 1; 0.99 for p99.
+
     Returns
     -------
     float
@@ -67,7 +74,18 @@ def quantile(counts: Floats, ratio: float) -> float:
 
 
 def at_and_above(counts: Floats) -> Floats:
-    """Return how many waits are in each bucket or above; the first is all of them."""
+    """Return how many waits are in each bucket or above.
+
+    Parameters
+    ----------
+    counts : (BUCKETS,) float64
+        Of `histogram`, or a sum of such.
+
+    Returns
+    -------
+    (BUCKETS,) float64
+        Descending; the first is all of them.
+    """
     return np.cumsum(counts[::-1])[::-1].copy()
 
 
@@ -80,6 +98,11 @@ def place_of(above: Floats, ratio: float) -> int:
         Of `at_and_above`, or a sum of such.
     ratio : float
         0 to 1.
+
+    Returns
+    -------
+    int
+        0 to BUCKETS - 1, or -1.
     """
     total = float(above[0])
     if total <= 0.0:

@@ -99,20 +99,54 @@ class Arm(Protocol):
         ...
 
     def release(self, bursts: Bursts) -> Releases:
-        """Decide about the bursts whose natural releases lie in the next window."""
+        """Decide about the bursts of the next window.
+
+        Parameters
+        ----------
+        bursts : Bursts
+            Those whose natural releases lie in it, ascending.
+
+        Returns
+        -------
+        Releases
+            As many values as bursts.
+        """
         ...
 
     def observe(self, window: Window) -> None:
-        """See what came of the last window."""
+        """See what came of the last window.
+
+        Parameters
+        ----------
+        window : Window
+        """
         ...
 
     def restart(self, generation: int, now_seconds: float) -> None:
-        """Hear that all sources restart now."""
+        """Hear that all sources restart now.
+
+        Parameters
+        ----------
+        generation : int
+            Number of the new start; 0 was the first.
+        now_seconds : float
+        """
         ...
 
 
 def budget_seconds(period_seconds: Floats) -> Floats:
-    """Return the longest hold per cycle that the controller may use for each period."""
+    """Return the longest hold per cycle that the controller may use.
+
+    Parameters
+    ----------
+    period_seconds : (n,) float64
+        Above 0.
+
+    Returns
+    -------
+    (n,) float64
+        Seconds: min(7 ms, 7 % of the period), the defaults of `Parameters`.
+    """
     limits = Parameters()
     return np.minimum(limits.max_slew_seconds, limits.max_slew_ratio * period_seconds)
 
@@ -138,6 +172,12 @@ class _Blind:
 class Granted(_Blind):
     """Each source has one offset, granted when it starts.
 
+    Parameters
+    ----------
+    workload : Workload
+    offset_seconds : (generations, sources) float64
+        Hold of each source in force from each start on, zero or more.
+
     Attributes
     ----------
     offset_seconds : (generations, sources) float64
@@ -153,7 +193,14 @@ class Granted(_Blind):
 
 @dataclass(frozen=True, slots=True)
 class Jitter(_Blind):
-    """Each burst is held for a time drawn uniformly from 0 to the budget."""
+    """Each burst is held for a time drawn uniformly from 0 to the budget.
+
+    Parameters
+    ----------
+    workload : Workload
+    generator : numpy.random.Generator, optional
+        That the holds come from; one of seed 0 by default.
+    """
 
     generator: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
@@ -168,7 +215,12 @@ class Jitter(_Blind):
 
 @dataclass(frozen=True, slots=True)
 class Pacing(_Blind):
-    """The jobs of a burst are let out evenly over the budget."""
+    """The jobs of a burst are let out evenly over the budget.
+
+    Parameters
+    ----------
+    workload : Workload
+    """
 
     def release(self, bursts: Bursts) -> Releases:
         """See `Arm`."""
@@ -179,19 +231,52 @@ class Pacing(_Blind):
 
 
 def untouched(workload: Workload) -> Granted:
-    """Return the arm ``none``."""
+    """Return the arm ``none``: no offset.
+
+    Parameters
+    ----------
+    workload : Workload
+
+    Returns
+    -------
+    Granted
+    """
     return Granted(workload, np.zeros_like(workload.origin_seconds))
 
 
 def random_phases(workload: Workload, generator: np.random.Generator) -> Granted:
-    """Return the arm ``random``: phases uniform in each source's period, whatever they were."""
+    """Return the arm ``random``: uniform in each source's period.
+
+    Parameters
+    ----------
+    workload : Workload
+        Its phases are known and taken off.
+    generator : numpy.random.Generator
+        That the phases come from.
+
+    Returns
+    -------
+    Granted
+    """
     period = workload.period_seconds
     wanted = generator.uniform(0.0, period, workload.origin_seconds.shape)
     return Granted(workload, (wanted - workload.origin_seconds) % period)
 
 
 def oracle(workload: Workload) -> Granted:
-    """Return the arm ``oracle``: the least discrepancy there is, with the least delay."""
+    """Return the arm ``oracle``: the least discrepancy, with the least delay.
+
+    The weighted splay where all have one period, else the descent of `place_harmonic`.
+
+    Parameters
+    ----------
+    workload : Workload
+        Its phases and works are known. The periods divide the longest.
+
+    Returns
+    -------
+    Granted
+    """
     period = workload.period_seconds
     base = float(period.max())
     offsets = [
@@ -213,11 +298,21 @@ def _splayed(origin: Floats, period: Floats, work: Floats, base: float) -> Float
 
 
 class Kuramoto:
-    """Repulsive Kuramoto coupling with the true phases, delay only, in the controller's steps.
+    """Repulsive coupling with the true phases, delay only.
 
     Once per cycle each source of a common period is told 2 K (1/W) sum_j w_j
     sin(theta_i - theta_j), the first Fourier mode of the coupling whose minimum is the splay,
-    with K = 1; who is to come earlier stays where he is.
+    with K = 1, in the controller's steps; who is to come earlier stays where he is.
+
+    Parameters
+    ----------
+    workload : Workload
+        Its phases and works are known.
+
+    References
+    ----------
+    .. [1] Kuramoto, "Chemical Oscillations, Waves, and Turbulence", Springer 1984, section 5.4,
+       doi:10.1007/978-3-642-69689-3: the coupling, here with the other sign.
     """
 
     def __init__(self, workload: Workload) -> None:

@@ -79,6 +79,18 @@ class Comparison:
 def compare(scenario: Scenario, arms: Sequence[str], seeds: Sequence[int]) -> Comparison:
     """Play every arm on the same work for each seed.
 
+    Parameters
+    ----------
+    scenario : Scenario
+    arms : sequence of str
+        Of `ARMS`.
+    seeds : sequence of int
+        At least one; each draws its own work, the same for all arms.
+
+    Returns
+    -------
+    Comparison
+
     Raises
     ------
     InvalidSampleError
@@ -100,6 +112,18 @@ def compare(scenario: Scenario, arms: Sequence[str], seeds: Sequence[int]) -> Co
 
 def play(workload: Workload, arm: str, seed: int) -> Play:
     """Run one arm on `workload`.
+
+    Parameters
+    ----------
+    workload : Workload
+    arm : str
+        One of `ARMS`.
+    seed : int
+        Of what the arm draws.
+
+    Returns
+    -------
+    Play
 
     Raises
     ------

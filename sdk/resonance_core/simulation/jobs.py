@@ -70,7 +70,23 @@ class Progress:
         self._running = np.empty(0, dtype=np.int64)
 
     def ended(self, jobs: Ints, ends: Floats, now_seconds: float) -> tuple[Ints, Floats]:
-        """Take jobs and their ends, which may be later; return bursts that are over by now."""
+        """Take jobs and their ends; return the bursts that are over by now.
+
+        Parameters
+        ----------
+        jobs : (k,) int64
+            Places of jobs that became known.
+        ends : (k,) float64
+            Seconds; may be later than now.
+        now_seconds : float
+
+        Returns
+        -------
+        bursts : (b,) int64
+            Whose last job has ended, ascending.
+        ends : (b,) float64
+            When, in seconds.
+        """
         bursts = self._burst_of_job[jobs]
         np.subtract.at(self._missing, bursts, 1)
         np.maximum.at(self._end_seconds, bursts, ends)
@@ -82,7 +98,17 @@ class Progress:
 
 
 class Setup:
-    """What a burst costs that comes cold."""
+    """What a burst costs that comes cold.
+
+    Parameters
+    ----------
+    setup_seconds : float
+        Work that a cold burst has on top, zero or more; 0 for none.
+    warm_seconds : float
+        For how long a burst after another one is not cold.
+    is_first : (jobs,) int64
+        By number of the job: 1 for the first of its burst, else 0.
+    """
 
     def __init__(self, setup_seconds: float, warm_seconds: float, is_first: Ints) -> None:
         self._setup_seconds, self._warm_seconds = setup_seconds, warm_seconds

@@ -91,8 +91,13 @@ def judge(trace: Trace, *, is_granted: bool = False) -> Outcome:
     Parameters
     ----------
     trace : Trace
+        What happened in one run.
     is_granted : bool
         Offsets were granted at the start and after a restart, so they are no steps.
+
+    Returns
+    -------
+    Outcome
     """
     workload = trace.workload
     scenario = workload.scenario
@@ -119,6 +124,18 @@ def judge(trace: Trace, *, is_granted: bool = False) -> Outcome:
 
 def ratios(outcomes: Sequence[Outcome], references: Sequence[Outcome]) -> Ratios:
     """Return the outcomes of one arm by those of another, seed by seed.
+
+    Parameters
+    ----------
+    outcomes : sequence of Outcome
+        One per seed, at least one.
+    references : sequence of Outcome
+        Of the same seeds in the same order.
+
+    Returns
+    -------
+    Ratios
+        Geometric means over the seeds, with the least and the largest.
 
     Raises
     ------

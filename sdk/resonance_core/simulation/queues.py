@@ -39,6 +39,11 @@ class Queue(Protocol):
             Time each job takes on a server of its own, >= 0.
         until_seconds : float
             End of the window; infinity drains the queue.
+
+        Returns
+        -------
+        Known
+            Places (k,) int64, times without service and ends (k,) float64 in seconds.
         """
         ...
 
@@ -48,6 +53,11 @@ class FirstComeFirstServed:
 
     A job becomes known when it starts, as a scheduler's probe sees it; its end follows from
     its service and lies up to that much later.
+
+    Parameters
+    ----------
+    servers : int
+        At least 1.
 
     References
     ----------
@@ -93,6 +103,11 @@ class ProcessorSharing:
 
     What a fair preemptive scheduler comes to with slices short against the jobs. A job
     becomes known when it ends.
+
+    Parameters
+    ----------
+    servers : int
+        At least 1.
 
     References
     ----------

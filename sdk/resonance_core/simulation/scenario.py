@@ -196,7 +196,7 @@ def reference_scenario(
     warmup_cycles: int = 80,
     **block: object,
 ) -> Scenario:
-    """Return the scenario the ratios were judged on, with one thing or another changed.
+    """Return the scenario the ratios were judged on, or one near it.
 
     Half of the load in bursts of jobs of 1 ms (exponential), work of the sources lognormal
     (0.5), phases aligned within 2 ms, jitter 1 ms, four cores first come first served, 300
@@ -217,6 +217,15 @@ def reference_scenario(
         Of the longest period.
     **block
         Further fields of `SourceBlock`.
+
+    Returns
+    -------
+    Scenario
+
+    Raises
+    ------
+    InvalidSampleError
+        `count` is no multiple of the number of periods, or a field is out of its range.
     """
     if count % len(periods_seconds):
         raise InvalidSampleError("count", "must be a multiple of the number of periods")

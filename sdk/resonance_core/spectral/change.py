@@ -70,6 +70,16 @@ class PageHinkley:
     def update(self, value: float) -> bool:
         """Take the next value and return whether the level has changed.
 
+        Parameters
+        ----------
+        value : float
+            Finite.
+
+        Returns
+        -------
+        bool
+            True once per change; then it begins anew.
+
         Raises
         ------
         InvalidSampleError

@@ -30,6 +30,11 @@ def plv(phases_x_rad: npt.ArrayLike, phases_y_rad: npt.ArrayLike) -> float:
     phases_x_rad, phases_y_rad : (n,) array_like
         n >= 1.
 
+    Returns
+    -------
+    float
+        |mean exp(i (x - y))|, 0 to 1.
+
     Raises
     ------
     InvalidSampleError

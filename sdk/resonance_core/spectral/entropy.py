@@ -21,9 +21,18 @@ Floats = npt.NDArray[np.float64]
 
 
 def digamma(x: float) -> float:
-    """Return the logarithmic derivative of the gamma function, to 1e-12 for x > 0.
+    """Return the logarithmic derivative of the gamma function, to 1e-12.
 
     Here so that a process that needs one number need not load scipy.
+
+    Parameters
+    ----------
+    x : float
+        Above 0.
+
+    Returns
+    -------
+    float
 
     Raises
     ------

@@ -40,7 +40,17 @@ _ROWS: Final = 128
 
 
 def hann(window: int) -> Singles:
-    """Return the periodic Hann window, (window,) float32: the one whose copies add up.
+    """Return the periodic Hann window: the one whose copies add up.
+
+    Parameters
+    ----------
+    window : int
+        Bins, at least 4.
+
+    Returns
+    -------
+    (window,) float32
+        0.5 - 0.5 cos(2 pi k / window), 0 to 1.
 
     Raises
     ------
@@ -184,6 +194,11 @@ class OnlineFrames:
         ----------
         samples : (channels, k) array_like
             NaN where missing.
+
+        Returns
+        -------
+        list of (channels, window // 2 + 1) complex64
+            One per hop that is complete and was seen.
 
         Raises
         ------

@@ -146,7 +146,14 @@ class NeighbourWatch:
         self._band = _band(window, bin_seconds, known_lines)
 
     def push(self, counts: npt.ArrayLike, waits_of_others: npt.ArrayLike) -> None:
-        """Add new bins, (channels, k) each, as for `rank`.
+        """Add new bins.
+
+        Parameters
+        ----------
+        counts : (channels, k) array_like
+            Events in each bin; NaN where missing.
+        waits_of_others : (channels, k) array_like
+            Seconds that the others of each channel waited, as for `rank`.
 
         Raises
         ------

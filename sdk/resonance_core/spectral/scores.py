@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resonance_core.calculus.arguments import Floats
+from resonance_core.spectral.significance import median
 from resonance_core.spectral.spectra import CrossSpectra
 
 __all__ = ["Score", "scored"]
@@ -163,7 +164,7 @@ def _lines(common: Complexes, weights: Floats, frequencies_hz: Floats) -> tuple[
 def _weights(x: Floats, y: Floats, band: Bools) -> Floats:
     """Return X Y / sqrt(sum X^2 sum Y^2) of the powers above their floors; zeros for silence."""
     x, y = (
-        np.where(band, np.maximum(each - np.median(each[:, band], axis=1)[:, None], 0.0), 0.0)
+        np.where(band, np.maximum(each - median(each[:, band])[:, None], 0.0), 0.0)
         for each in (x, y)
     )
     scale = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))[:, None]

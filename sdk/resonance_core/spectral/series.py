@@ -75,8 +75,8 @@ class BinRing:
 
     Notes
     -----
-    Memory is ``8 * channels * bins`` bytes and never grows: 256 channels of 4,096 bins take
-    8.4 MB. In float32 a count is exact to 2**24 and a wait to a ten-millionth.
+    Memory is at most ``8 * channels * bins`` bytes: 256 channels of 4,096 bins take 8.4 MB. A
+    channel takes its share with its first event. In float32 a count is exact to 2**24 and a wait to a ten-millionth.
     """
 
     def __init__(self, channels: int, bins: int, bin_seconds: float) -> None:
@@ -88,7 +88,11 @@ class BinRing:
         self.bin_seconds = bin_seconds
         self.end_index = 0
         self.length = 0
-        self._cells = np.full((2, channels, bins), np.nan, np.float32)
+        # Pages of channels that see no event are never touched, so never resident.
+        self._cells = np.zeros((2, channels, bins), np.float32)
+        self._is_filled = np.zeros(channels, np.bool_)
+        self._unseen = np.zeros(bins, np.bool_)
+        self._since = np.zeros(channels, np.int64)
 
     def append(
         self,
@@ -119,21 +123,35 @@ class BinRing:
             raise InvalidSampleError("start_index", f"bins up to {self.end_index} are already here")
         gap = start_index - self.end_index if self.length else 0
         if gap > 0:
-            self._cells[:, :, self._places(self.end_index, min(gap, self.bins))] = np.nan
+            self._unseen[self._places(self.end_index, min(gap, self.bins))] = True
         width = fresh.shape[2]
-        fresh[:, :, unseen] = np.nan
+        fresh[:, :, unseen] = 0.0
         kept = min(width, self.bins)
         end = start_index + width
-        self._cells[:, :, self._places(end - kept, kept)] = fresh[:, :, width - kept :]
+        places = self._places(end - kept, kept)
+        self._is_filled |= fresh.any(axis=(0, 2))
+        filled = np.flatnonzero(self._is_filled)
+        self._cells[:, filled[:, np.newaxis], places] = fresh[:, filled, width - kept :]
+        self._unseen[places] = unseen[width - kept :]
         self.length = min(self.bins, self.length + gap + width)
         self.end_index = end
 
     def clear(self, channel: int) -> None:
         """Forget one channel, as when a cgroup's slot gets a new owner: its past is missing."""
-        self._cells[:, channel] = np.nan
+        self._since[channel] = self.end_index
 
     def latest(self, count: int) -> Bins:
         """Return the last bins, at most `length` of them.
+
+        Parameters
+        ----------
+        count : int
+            At least 1.
+
+        Returns
+        -------
+        Bins
+            Of ``min(count, length)`` bins.
 
         Raises
         ------
@@ -143,9 +161,14 @@ class BinRing:
         _require_positive("count", count)
         taken = min(count, self.length)
         start = self.end_index - taken
-        counts, waits = self._cells[:, :, self._places(start, taken)]
-        missing = np.isnan(counts).all(axis=0)
-        return Bins(start, self.bin_seconds, counts, waits, missing)
+        places = self._places(start, taken)
+        cells = self._cells[:, :, places]
+        unseen = self._unseen[places]
+        cells[:, :, unseen] = np.nan
+        for channel in np.flatnonzero(self._since > start).tolist():
+            cells[:, channel, : self._since[channel] - start] = np.nan
+        missing = unseen | (np.arange(start, self.end_index) < self._since.min())
+        return Bins(start, self.bin_seconds, cells[0], cells[1], missing)
 
     def _places(self, start: int, count: int) -> npt.NDArray[np.intp]:
         return np.arange(start, start + count, dtype=np.intp) % self.bins
@@ -169,10 +192,21 @@ class BinRing:
 
 
 def mean_waits(bins: Bins) -> Floats:
-    """Return the mean wait per bin in seconds, (channels, n); NaN where nothing happened.
+    """Return the mean wait per bin; NaN where nothing happened.
 
-    A bin without events has no latency. The sum of the waits is 0 there and may be analysed
-    (by Little's law it is a number of waiting tasks), the mean may not.
+    Parameters
+    ----------
+    bins : Bins
+        n bins of several channels.
+
+    Returns
+    -------
+    (channels, n) float64
+        Seconds.
+
+    References
+    ----------
+    Little, Operations Research 9 (1961), doi:10.1287/opre.9.3.383.
     """
     means = np.full(bins.counts.shape, np.nan)
     np.divide(bins.waits, bins.counts, out=means, where=bins.counts > 0.0)

@@ -44,15 +44,20 @@ class Spectrogram:
 def spectrogram(
     series: npt.ArrayLike, bin_seconds: float, window: int = WINDOW_BINS, hop: int = HOP_BINS
 ) -> Spectrogram:
-    """Return the spectrogram of one or several series, without padding at the ends.
+    """Return the spectrogram of one or several series, without padding.
 
     Parameters
     ----------
     series : (..., n) array_like
         At least a window of bins; NaN where missing, which becomes the mean of the rest.
     bin_seconds : float
+        Above 0.
     window, hop : int
-        In bins; the window is Hann's, less the mean of each series.
+        In bins, 1 <= hop <= window; the window is Hann's, less the mean of each series.
+
+    Returns
+    -------
+    Spectrogram
 
     Raises
     ------

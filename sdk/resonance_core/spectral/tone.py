@@ -135,9 +135,20 @@ def phase_at(series: npt.ArrayLike, bin_seconds: float, frequency_hz: float) -> 
 
 
 def fourier_sum(series: Floats, cycles: float) -> complex:
-    """Return sum of ``x_k exp(-2 pi i cycles k)``: one coefficient at any frequency.
+    """Return sum of ``x_k exp(-2 pi i cycles k)``, at any frequency.
 
     The exponential of a sum is a product, so a table of 64 and one of n / 64 do for all n.
+
+    Parameters
+    ----------
+    series : (n,) float64
+    cycles : float
+        Per sample.
+
+    Returns
+    -------
+    complex
+        In the unit of the series.
     """
     rows = len(series) // _ROW
     angles = 2.0 * math.pi * cycles * np.arange(_ROW)
