@@ -75,14 +75,14 @@ class Grid:
         # Each row twice in a row, so that a turned one is a slice.
         shapes: dict[int, Floats] = {
             p: np.concatenate(2 * [_potential(p * points) / p])
-            for p in sorted(set(multiples.tolist()))
+            for p in sorted(set(map(int, multiples)))
         }
         self._rows: dict[int, Floats] = {
             i: shapes[int(multiples[i])] * float(weights[i]) for i in self._moving
         }
         self._combs = {
             p: np.rint(np.arange(p)[:, None] * size / p + np.arange(size // p)).astype(int)
-            for p in sorted(set(multiples.tolist()))
+            for p in sorted(set(map(int, multiples)))
             if size % p
         }
 

@@ -76,7 +76,8 @@ class BinRing:
     Notes
     -----
     Memory is at most ``8 * channels * bins`` bytes: 256 channels of 4,096 bins take 8.4 MB. A
-    channel takes its share with its first event. In float32 a count is exact to 2**24 and a wait to a ten-millionth.
+    channel takes its share with its first event. In float32 a count is exact to 2**24 and a
+    wait to a ten-millionth.
     """
 
     def __init__(self, channels: int, bins: int, bin_seconds: float) -> None:

@@ -12,7 +12,6 @@ SCRIPT = """
 import sys
 sys.path[:0] = [sys.argv[1], sys.argv[2]]
 from fakes.periodic_node import aligned_node
-import resonance_core.control.valley
 node = aligned_node()
 before = set(sys.modules)
 node.register()

@@ -94,6 +94,25 @@ def test_a_cleared_channel_has_no_past_and_the_others_keep_theirs() -> None:
     assert not bins.missing.any()
 
 
+def test_a_channel_that_was_silent_had_no_events_before_its_first() -> None:
+    held, silent = ring(), np.array([[1.0, 1.0], [0.0, 0.0]])
+    held.append(0, silent, silent)
+    held.append(3, numbered(3, 2), numbered(3, 2))
+    assert np.array_equal(
+        held.latest(8).counts[1], [0.0, 0.0, math.nan, 1003.0, 1004.0], equal_nan=True
+    )
+
+
+def test_a_cleared_channel_is_heard_again() -> None:
+    held = ring()
+    held.append(0, numbered(0, 4), numbered(0, 4))
+    held.clear(0)
+    held.append(4, numbered(4, 2), numbered(4, 2))
+    assert np.array_equal(
+        held.latest(3).counts, [[math.nan, 4.0, 5.0], [1003.0, 1004.0, 1005.0]], equal_nan=True
+    )
+
+
 def test_an_empty_bin_has_no_latency_and_an_unwaited_one_has_none_to_speak_of() -> None:
     held = BinRing(1, 8, 0.005)
     held.append(0, [[0, 2, 4, 1]], [[0.0, 0.0, 0.008, 0.0]], [False, False, False, True])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fakes.beats import red_noise
-from resonance_core.spectral.significance import LineTest
+from resonance_core.spectral.significance import LineTest, median
 
 
 def centred(series: np.ndarray) -> np.ndarray:
@@ -53,3 +53,9 @@ def test_the_power_of_a_line_is_seen_between_two_bins(beside: float) -> None:
     power = LineTest(line).power((20.0 + beside) / 256)
     assert 0.70 * 64.0**2 <= power <= 1.01 * 64.0**2
     assert LineTest(line).power(60 / 256) < 1e-3
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 50])
+def test_a_median_is_that_of_numpy(count: int) -> None:
+    values = np.random.default_rng(count).random((3, count))
+    assert np.array_equal(median(values), np.median(values, axis=1))
