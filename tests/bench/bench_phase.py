@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _print(name, rounds)
             results += _results(name, rounds)
     if "naming" in (arguments.only or ["naming"]):
-        results += naming.measure(5 * arguments.rounds)
+        results += naming.measure(3 * arguments.rounds)
     return paired.conclude("phase", results)
 
 

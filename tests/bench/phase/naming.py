@@ -2,8 +2,9 @@
 """Is the noisy neighbour named? Five cgroups with a rhythm, one of which makes the others wait.
 
 The culprit works 15 ms on each CPU once a period; the decoys wake as regularly, each with a period
-of its own, and one of them far more often. Periods and roles are drawn anew for each run. A run
-counts when the first of the neighbours in the hints is the culprit and is named.
+of its own, and one of them far more often. Periods and roles are drawn anew for each run. Counted
+are the runs in which the culprit is the first of the neighbours in the hints, and those in which he
+is also named, because he is far enough ahead of the next one.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ __all__ = ["measure"]
 
 NAMED_BAR: Final = 0.95
 _CGROUPS: Final = 5
-_RUN_SECONDS: Final = 9.0
-_ASKED_FROM_SECONDS: Final = 7.0
+_RUN_SECONDS: Final = 24.0
+_ASKED_FROM_SECONDS: Final = 22.0
+"""What is remembered of a cgroup's rhythm is the last 20 s, and it is looked at every 10 s."""
 _PORT: Final = 19_758
 _ANSWER_SECONDS: Final = 5.0
 _MS_NS: Final = 1_000_000
@@ -41,22 +43,32 @@ _SERVER_NS: Final = 300_000
 
 def measure(runs: int) -> list[Result]:
     """Count the runs in which the culprit was named."""
-    named = 0
-    with _cgroups() as directories, service(_PORT, *_patterns(directories)) as running:
-        for seed in range(runs):
-            draw = random.Random(seed)
-            culprit, *decoys, server = draw.sample(directories, _CGROUPS)
-            with _load(draw, culprit, decoys, server):
-                time.sleep(_ASKED_FROM_SECONDS)
-                told = _told(running)
-                time.sleep(_RUN_SECONDS - _ASKED_FROM_SECONDS)
-            is_named = told == f"/{culprit.name}"
-            named += is_named
-            if not is_named:
-                print(f"run {seed}: {culprit.name}, told {told}", file=sys.stderr)
+    told = [_run(seed) for seed in range(runs)]
+    first, named = (sum(each[place] for each in told) for place in range(2))
     return [
-        Result("noisy neighbour named", "all runs", _share(named, runs), NAMED_BAR, is_floor=True)
+        Result("noisy neighbour first", "all runs", _share(first, runs), NAMED_BAR, is_floor=True),
+        Result("noisy neighbour named", "all runs", _share(named, runs), NAMED_BAR, is_floor=True),
     ]
+
+
+def _run(seed: int) -> tuple[bool, bool]:
+    """Run once, with cgroups and a service that remember nothing of another run.
+
+    Returns
+    -------
+    is_first, is_named : bool
+        The culprit.
+    """
+    draw = random.Random(seed)
+    with _cgroups() as directories, service(_PORT, *_patterns(directories)) as running:
+        culprit, *decoys, server = draw.sample(directories, _CGROUPS)
+        with _load(draw, culprit, decoys, server):
+            time.sleep(_ASKED_FROM_SECONDS)
+            told = _told(running)
+        print(f"run {seed}: {culprit.name}, told {told}", file=sys.stderr)
+        first = told[0] if told else ("", 0.0, False)
+        is_first = first[0] == f"/{culprit.name}"
+        return is_first, is_first and first[2]
 
 
 def _share(successes: int, runs: int) -> Estimate:
@@ -72,13 +84,14 @@ def _share(successes: int, runs: int) -> Estimate:
     return Estimate(share, centre - half, min(centre + half, 1.0))
 
 
-def _told(running: Service) -> str:
+def _told(running: Service) -> list[tuple[str, float, bool]]:
+    """Return the neighbours of the hints: cgroup, score, and whether it is named."""
     with hints.connect(running.socket) as daemon:
         state = daemon.state(timeout=_ANSWER_SECONDS)
     if state is None or state.rhythm is None:
-        return "no rhythm"
-    named = [each.cgroup for each in state.rhythm.neighbours if each.is_named]
-    return named[0] if named else "nobody"
+        return []
+    neighbours = state.rhythm.neighbours
+    return [(each.cgroup, round(each.score, 3), each.is_named) for each in neighbours]
 
 
 def _patterns(directories: list[Path]) -> list[str]:
