@@ -32,7 +32,7 @@ BPF_ARCH := $(or $(patsubst x86_64,x86,$(filter x86_64,$(MACHINE))), \
   $(patsubst aarch64,arm64,$(filter aarch64,$(MACHINE))),$(MACHINE))
 
 # ---- verbs -----------------------------------------------------------------------------------
-.PHONY: help run test privileged demo-phase bench check stubs-are-fresh proto bpf clean
+.PHONY: help run test privileged demo-phase demo-hedge bench check stubs-are-fresh proto bpf clean
 
 help: ## list the verbs
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -52,6 +52,9 @@ privileged: test-packages .venv/dev.stamp bpf ## the tests of real probes; none 
 
 demo-phase: run-packages .venv/dev.stamp run-objects ## eight flushers in step, and out of it (two minutes)
 	@$(BIN)/python tests/demo/phase.py
+
+demo-hedge: run-packages .venv/dev.stamp run-objects ## hedging, without a daemon and with one (one minute)
+	@$(BIN)/python tests/demo/hedge.py
 
 bench: ## list the benches
 	@for bench in $(patsubst tests/bench/bench_%.py,%,$(wildcard tests/bench/bench_*.py)); do \

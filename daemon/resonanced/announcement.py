@@ -27,6 +27,11 @@ _PHASES: Final = {
     "active": "sources that allow it are moved; see resonanced phase",
 }
 
+_POLICIES: Final = {
+    "observe": "clients of the SDK only count what they would do",
+    "advise": "clients of the SDK say what they would do, and do not do it",
+}
+
 
 def announcement(
     report: LoadReport,
@@ -50,6 +55,7 @@ def announcement(
     return [
         *_mode_lines(report, settings.tuning, begun),
         f"  phases   {settings.phase.mode}: {_PHASES[settings.phase.mode]}",
+        *_policy_lines(settings.policies.mode),
         f"  backend  {report.backend}, tier {report.tier}, cgroups by {report.hierarchy}; {what}",
         *(f"           not {refused.backend}: {refused.reason}" for refused in report.rejected),
         *(
@@ -61,6 +67,11 @@ def announcement(
         f"  hints    {ready.hints}",
         f"  user     {identity.user}, group {identity.group}{nobody}",
     ]
+
+
+def _policy_lines(mode: str) -> list[str]:
+    """Say what clients of the SDK may not do; nothing where they may do what they choose."""
+    return [f"  policies {mode}: {_POLICIES[mode]}"] if mode in _POLICIES else []
 
 
 def _mode_lines(report: LoadReport, tuning: TuningSettings, begun: Begun | None) -> list[str]:

@@ -52,6 +52,11 @@ _PHASE_EXAMPLES: Final = """\
   resonanced phase active               move the sources that are free
   resonanced phase stop                 every source to its own phase, at once
 """
+_POLICIES_EXAMPLES: Final = """\
+  resonanced policies                   how far clients of the SDK may go here
+  resonanced policies observe           all of them only count, within a second
+  resonanced policies active            each does what it is set to
+"""
 _ROLLBACK_EXAMPLES: Final = """\
   resonanced rollback                   whatever is left of us, newest first
   resonanced rollback --left-by-services    but not what was applied by hand
@@ -71,6 +76,7 @@ examples:
   resonanced verify                     is it still so?
   resonanced explain                    why, what it gained, how to go back
   resonanced phase shadow               what would moving periodic work gain?
+  resonanced policies observe           hedge and retry nothing, only count
   resonanced journal                    all that was changed since boot
   resonanced rollback                   take it all back
 
@@ -167,11 +173,18 @@ def _parser() -> argparse.ArgumentParser:
         choices=("observe", "shadow", "adaptive", "active", "stop"),
         help="until the service ends; stop: everything back at once, and observe",
     )
-    phase.add_argument(
-        "--runtime-directory", metavar="DIR", help="where the service has its sockets"
-    )
-    options.add_output(phase)
+    _add_service(phase)
     phase.set_defaults(run=_phase)
+    what = "show or set how far hedges, retries and the like may go on this host"
+    policies = _add_verb(verbs, "policies", what, _POLICIES_EXAMPLES)
+    policies.add_argument(
+        "mode",
+        nargs="?",
+        choices=("observe", "advise", "active"),
+        help="until the service ends; a client does the lower of this and its own",
+    )
+    _add_service(policies)
+    policies.set_defaults(run=_policies)
     what = "put back what was changed, and remove what dead services left"
     back = _add_verb(verbs, "rollback", what, _ROLLBACK_EXAMPLES)
     _add_configuration(back)
@@ -197,6 +210,13 @@ def _add_verb(verbs: _Verbs, name: str, what: str, examples: str) -> argparse.Ar
     default = f"instead of {rollback.DEFAULT_PATH}"
     verb.add_argument("--config", type=Path, metavar="FILE", help=default)
     return verb
+
+
+def _add_service(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--runtime-directory", metavar="DIR", help="where the service has its sockets"
+    )
+    options.add_output(verb)
 
 
 def _add_configuration(parser: argparse.ArgumentParser) -> None:
@@ -299,6 +319,12 @@ def _phase(arguments: argparse.Namespace) -> int:
     from resonanced.verbs.phase import phase
 
     return phase(arguments)
+
+
+def _policies(arguments: argparse.Namespace) -> int:
+    from resonanced.verbs.policies import policies
+
+    return policies(arguments)
 
 
 def _rollback(arguments: argparse.Namespace) -> int:

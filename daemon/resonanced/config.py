@@ -19,7 +19,7 @@ from resonance_bpf.loader import Choice
 from resonance_tuning.settings import FORMS as TUNING_FORMS
 from resonance_tuning.settings import TuningSettings
 from resonanced.errors import ConfigError
-from resonanced.hints.settings import HintsSettings
+from resonanced.hints.settings import HintsSettings, PoliciesSettings
 from resonanced.phase.settings import PhaseSettings
 from resonanced.signals.settings import SignalsSettings
 from resonanced.sockets import ADMIN_SOCKET
@@ -95,6 +95,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     signals: SignalsSettings = SignalsSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     hints: HintsSettings = HintsSettings()
+    policies: PoliciesSettings = PoliciesSettings()
     phase: PhaseSettings = PhaseSettings()
     tuning: TuningSettings = TuningSettings()
 

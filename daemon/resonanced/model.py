@@ -172,6 +172,9 @@ class Tuning:
 OBSERVING: Final = Tuning()
 """What is changed where nothing is."""
 
+PolicyMode = Literal["observe", "advise", "active"]
+"""What the SDK's policies do: count what they would do, say it, do it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
@@ -289,6 +292,8 @@ class Snapshot:
     tuning : Tuning
     rhythm : Rhythm, or None
         ``None`` where the tier has no time bins and no source is registered.
+    policy_ceiling : {"observe", "advise", "active"}
+        How far the SDK's policies may go on this host.
     """
 
     monotonic_ns: int
@@ -306,6 +311,7 @@ class Snapshot:
     overhead: Overhead = field(repr=False)
     tuning: Tuning = field(default=OBSERVING, repr=False)
     rhythm: Rhythm | None = field(default=None, repr=False)
+    policy_ceiling: PolicyMode = "active"
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,11 +31,12 @@ from resonance_bpf.reader import Maps, open_maps
 from resonanced import link, logs, privileges
 from resonanced.errors import DaemonError, StartError
 from resonanced.hints.page import PageWriter
+from resonanced.hints.policies import PolicySwitch
 from resonanced.hints.server import HintServer
 from resonanced.keeper import Inheritance
 from resonanced.model import Resolution, ResolveSubject, Snapshot
 from resonanced.notify import notify, watchdog_seconds
-from resonanced.phase.admin import AdminServer
+from resonanced.phase.admin import AdminServer, PhaseSwitch
 from resonanced.phase.loop import PhaseLoop, parameters_of
 from resonanced.phase.registry import Registry
 from resonanced.phase.server import PhaseServer
@@ -126,7 +127,9 @@ class _Daemon:
             (directory / settings.hints.socket).with_suffix(".page"),
             settings.hints,
             report.hierarchy,
+            settings.policies.mode,
         )
+        self._policies = PolicySwitch(settings.policies.mode, self._page.say_policy_ceiling)
         # Nodes that start together must not draw the same blocks and grants.
         seed = secrets.randbits(32)
         registry = Registry(parameters_of(settings.phase), settings.phase.mode, seed=seed)
@@ -139,7 +142,7 @@ class _Daemon:
             settings.signals.percentile_window_seconds,
             guests=[PhaseServer(registry, self._phase.spectrum)],
         )
-        self._admin = AdminServer(directory, registry)
+        self._admin = AdminServer(directory, [PhaseSwitch(registry), self._policies])
         self._measured = settings.signals
         self._named = (*settings.phase.protect, *patterns_of_settings(settings.tuning))
         self._followed: tuple[str, ...] = ()
@@ -244,7 +247,9 @@ class _Daemon:
             self._tuning.observe(snapshot)
             tuning = self._tuning.tuning
         rhythm = self._phase.observe(snapshot)
-        snapshot = dataclasses.replace(snapshot, tuning=tuning, rhythm=rhythm)
+        snapshot = dataclasses.replace(
+            snapshot, tuning=tuning, rhythm=rhythm, policy_ceiling=self._policies.mode
+        )
         self._telemetry.tick_finished(time.monotonic() - started)
         return snapshot
 

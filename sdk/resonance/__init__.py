@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""What applications import to see how busy the node is, and to keep out of each other's way.
+"""What applications import to see how busy the node is, and to be fast in spite of it.
 
 ::
 
-    hints     how long tasks and sockets wait, per cgroup, told by the daemon on this host
-    periodic  timers without drift whose phase the daemon may choose; `every` is its door,
-              and `next_valley` says when the node is least busy with such work
-    embedded  the same choice without a daemon: `Core`
-    cli       the command `resonance`
+    client        calls with fewer slow ones among them: replica choice, hedging, retries,
+                  batching; `Client` for threads and `AsyncClient` for asyncio
+    policies      what they are told, and all that is decided, without a clock or a socket
+    deadlines     until when work is worth anything, carried along; `deadline` is its door
+    server        what a server does for its own tail, and what it tells its clients
+    integrations  httpx, aiohttp, requests, gRPC, Prometheus, OpenTelemetry
+    histogram     how long things took, kept so that their tail can be read
+    hints         how long tasks and sockets wait, per cgroup, told by the daemon on this host
+    periodic      timers without drift whose phase the daemon may choose; `every` is its door,
+                  and `next_valley` says when the node is least busy with such work
+    embedded      the same choice without a daemon: `Core`
+    errors        what a call can end with
+    cli           the command `resonance`
 
 Nothing is loaded before it is used: ``import resonance`` costs a millisecond, gRPC is imported
 when the daemon is first called, and numpy when a `Core` is made.
@@ -19,13 +27,93 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from resonance import embedded, hints, periodic
+    from resonance import (
+        client,
+        deadlines,
+        embedded,
+        errors,
+        hints,
+        histogram,
+        integrations,
+        periodic,
+        policies,
+        server,
+    )
+    from resonance.client import AsyncClient, Client, current_attempt
+    from resonance.deadlines import deadline
     from resonance.embedded import Core
     from resonance.periodic import every, next_valley
+    from resonance.policies import (
+        BatchPolicy,
+        BudgetPolicy,
+        ChoicePolicy,
+        EjectionPolicy,
+        Failure,
+        HedgePolicy,
+        LimitPolicy,
+        Outcome,
+        Policy,
+        Reason,
+        RetryPolicy,
+        TaskHint,
+        ThrottlePolicy,
+    )
 
-__all__ = ["Core", "embedded", "every", "hints", "next_valley", "periodic"]
+__all__ = [
+    "AsyncClient",
+    "BatchPolicy",
+    "BudgetPolicy",
+    "ChoicePolicy",
+    "Client",
+    "Core",
+    "EjectionPolicy",
+    "Failure",
+    "HedgePolicy",
+    "LimitPolicy",
+    "Outcome",
+    "Policy",
+    "Reason",
+    "RetryPolicy",
+    "TaskHint",
+    "ThrottlePolicy",
+    "client",
+    "current_attempt",
+    "deadline",
+    "deadlines",
+    "embedded",
+    "errors",
+    "every",
+    "hints",
+    "histogram",
+    "integrations",
+    "next_valley",
+    "periodic",
+    "policies",
+    "server",
+]
 
-_ROOMS: Final = {"Core": "embedded", "every": "periodic", "next_valley": "periodic"}
+_ROOMS: Final = {
+    "AsyncClient": "client",
+    "BatchPolicy": "policies",
+    "BudgetPolicy": "policies",
+    "ChoicePolicy": "policies",
+    "Client": "client",
+    "Core": "embedded",
+    "EjectionPolicy": "policies",
+    "Failure": "policies",
+    "HedgePolicy": "policies",
+    "LimitPolicy": "policies",
+    "Outcome": "policies",
+    "Policy": "policies",
+    "Reason": "policies",
+    "RetryPolicy": "policies",
+    "TaskHint": "policies",
+    "ThrottlePolicy": "policies",
+    "current_attempt": "client",
+    "deadline": "deadlines",
+    "every": "periodic",
+    "next_valley": "periodic",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -25,6 +25,8 @@ import resonance
 from fakes.hint_service import HintService
 from fakes.snapshots import RHYTHM, WEB, distribution
 from resonance.hints import AsyncHints, Hints, State, aio, connect
+from resonance.hints._records import state_from_wire
+from resonance_api.hints.v1 import hints_pb2
 from resonanced.hints.settings import HintsSettings
 from resonanced.model import Rhythm
 
@@ -131,6 +133,40 @@ def test_what_is_not_known_of_the_rhythm_is_none(service: HintService, client: C
     assert told.order_parameter is None
     assert told.predicted_peak_ns is None
     assert told.delay_bound_seconds is None
+
+
+def test_what_policies_may_do_is_in_the_state_and_on_the_page(
+    service: HintService, client: Client
+) -> None:
+    assert client.ask("state", timeout=PATIENCE).policy_ceiling == "active"
+    service.publish(policy_ceiling="observe")
+    service.page.say_policy_ceiling("observe")
+    assert client.ask("state", ["/nobody"], timeout=PATIENCE).policy_ceiling == "observe"
+    assert client.hints.policy_ceiling() == "observe"
+
+
+def test_another_ceiling_is_a_change_and_no_heartbeat(
+    service: HintService, directory: Path
+) -> None:
+    states: queue.Queue[State | None] = queue.Queue()
+    with connect(directory / "hints.sock") as hints, hints.subscribe(states.put):
+        assert states.get(timeout=PATIENCE) is not None
+        service.publish(policy_ceiling="advise")
+        while (state := states.get(timeout=PATIENCE)) is None or state.policy_ceiling != "advise":
+            pass
+        assert not state.is_heartbeat
+
+
+def test_what_an_older_daemon_says_of_policies_is_none() -> None:
+    assert state_from_wire(hints_pb2.State()).policy_ceiling is None
+    assert state_from_wire(hints_pb2.State(policy_ceiling="later")).policy_ceiling is None
+
+
+def test_a_reading_has_its_age(service: HintService, client: Client) -> None:
+    reading = client.hints.reading("other")
+    assert reading is not None
+    assert reading.pressure == 0.0
+    assert 0.0 <= reading.age_seconds < SETTINGS.valid_for_seconds
 
 
 def test_one_cgroup_with_its_histograms(service: HintService, client: Client) -> None:

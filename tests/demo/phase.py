@@ -13,6 +13,7 @@ in ``build/demo-phase``. Nothing of it is left, however it ends.
     flusher   one of the eight
     web       the server, and its users
     picture   how long each request took, drawn
+    stage     cgroups, programs and the service
 """
 
 from __future__ import annotations
@@ -21,25 +22,33 @@ import contextlib
 import json
 import math
 import os
-import subprocess
-import sys
 import tempfile
-import textwrap
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from flusher import PERIOD_SECONDS
 from flusher import WORK_SECONDS as FLUSH_SECONDS
 from picture import draw
-from resonance_bpf.hierarchy import find_hierarchy
+from stage import (
+    CPUS,
+    HERE,
+    ORPHAN_SECONDS,
+    own_cgroup,
+    prepare,
+    run,
+    say,
+    serving,
+    show,
+    started,
+    warn_if_busy,
+)
 from web import RATE_HZ
 from web import WORK_SECONDS as ANSWER_SECONDS
 
 FLUSHERS: Final = 8
-CPUS: Final = 2
 BEGIN_SECONDS: Final = 3.0
 """Until all have started and registered."""
 SETTLE_SECONDS: Final = 10.0
@@ -52,15 +61,8 @@ STEPS: Final = {
 }
 """The modes in the order they are asked for, and what is to be seen then."""
 WHOLE_SECONDS: Final = len(STEPS) * (SETTLE_SECONDS + MEASURED_SECONDS)
-ORPHAN_SECONDS: Final = 300.0
-"""By then whatever was started ends by itself, should we not be there to end it."""
-BUSY_RATIO: Final = 0.2
-"""A machine as busy as that before anything is started will not show what a quiet one does."""
-HERE: Final = Path(__file__).parent
 PICTURES: Final = HERE.parents[1] / "build" / "demo-phase"
-BIN: Final = Path(sys.executable).parent
 PORT: Final = 19_759
-COLUMNS: Final = 79
 
 
 @dataclass(frozen=True)
@@ -87,14 +89,10 @@ class Window:
 
 def main() -> None:
     """Show it."""
-    if os.geteuid():
-        sys.exit("the demo measures this kernel: run it as root")
-    # Pictures and tables as wide as what they stand in, wherever this is shown.
-    os.environ |= {"COLUMNS": str(COLUMNS), "LINES": "32"}
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CPUS])
+    prepare()
     PICTURES.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        cgroup = stack.enter_context(_cgroup())
+        cgroup = stack.enter_context(own_cgroup())
         parent = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="resonance-demo-", dir="/run")
         )
@@ -106,15 +104,15 @@ def main() -> None:
             f'[phase]\nprotect = ["/{cgroup.name}"]\n'
         )
         os.environ["RESONANCE_HINTS_SOCKET"] = str(directory / "hints.sock")
-        _say(
+        say(
             f"{FLUSHERS} flushers, each with {FLUSH_SECONDS * 1e3:g} ms of work every "
             f"{PERIOD_SECONDS * 1e3:g} ms, began on the same full second. Beside them a web server "
             f"answers {RATE_HZ:g} requests a second with {ANSWER_SECONDS * 1e3:g} ms of work each. "
             f"All have {CPUS} CPUs, which are half idle, and stand in the cgroup /{cgroup.name}. "
             f"A service of the demo's own looks on; it takes {WHOLE_SECONDS:.0f} seconds, and some."
         )
-        _warn_if_busy()
-        stack.enter_context(_serving(config))
+        warn_if_busy()
+        stack.enter_context(serving(config))
         windows, took = _play(stack, cgroup, config)
     _tell(windows, took)
     draw(PICTURES / "latency.png", took, [(each.mode, each.begin, each.end) for each in windows])
@@ -127,13 +125,13 @@ def _play(
 ) -> tuple[list[Window], list[tuple[float, float]]]:
     """Start everybody, go through the modes; return what was seen, and what the users saw."""
     seconds = f"{ORPHAN_SECONDS}"
-    web = stack.enter_context(_started(cgroup, "web.py", "serve", seconds))
+    web = stack.enter_context(started(cgroup, "web.py", "serve", seconds))
     assert web.stdout
     port = web.stdout.readline().strip()
     for number in range(FLUSHERS):
-        stack.enter_context(_started(cgroup, "flusher.py", f"flusher-{number}", seconds))
+        stack.enter_context(started(cgroup, "flusher.py", f"flusher-{number}", seconds))
     with tempfile.TemporaryFile("w+") as answers:
-        with _started(cgroup, "web.py", "ask", port, seconds, output=answers):
+        with started(cgroup, "web.py", "ask", port, seconds, output=answers):
             time.sleep(BEGIN_SECONDS)
             windows = [_window(config, number, mode) for number, mode in enumerate(STEPS, 1)]
         # They write where we read: only now that they have ended.
@@ -144,20 +142,20 @@ def _play(
 
 
 def _window(config: Path, number: int, mode: str) -> Window:
-    _say(f"{number}. {STEPS[mode]}")
-    _show("resonanced", "phase", mode, "--config", str(config))
+    say(f"{number}. {STEPS[mode]}")
+    show("resonanced", "phase", mode, "--config", str(config))
     time.sleep(SETTLE_SECONDS)
     begin = time.monotonic()
     time.sleep(MEASURED_SECONDS)
     end = time.monotonic()
     rhythm = _rhythm()
     for kind in ("png", "html"):
-        _run("resonance", "spectrum", f"--{kind}", str(PICTURES / f"{mode}.{kind}"))
+        run("resonance", "spectrum", f"--{kind}", str(PICTURES / f"{mode}.{kind}"))
     print(f"\n{end - begin + SETTLE_SECONDS:.0f} seconds later:")
-    _show("resonance", "spectrum", part=-1)
+    show("resonance", "spectrum", part=-1)
     if mode == "active":
         print()
-        _show("resonance", "explain", "flusher-3", part=0)
+        show("resonance", "explain", "flusher-3", part=0)
     predicted = rhythm["predicted_ratio"]
     return Window(
         mode, begin, end, math.nan if predicted is None else predicted, rhythm["held_sources"]
@@ -165,14 +163,14 @@ def _window(config: Path, number: int, mode: str) -> Window:
 
 
 def _rhythm() -> Any:
-    return json.loads(_run("resonance", "hints", "get", "--output", "json"))["rhythm"]
+    return json.loads(run("resonance", "hints", "get", "--output", "json"))["rhythm"]
 
 
 def _tell(windows: Sequence[Window], took: Sequence[tuple[float, float]]) -> None:
     p99 = {window.mode: _p99(window, took) for window in windows}
     shadow, active, observe = windows
     predicted = shadow.predicted_ratio
-    _say("What it came to, for the users of the web server (from due to answered):")
+    say("What it came to, for the users of the web server (from due to answered):")
     print(f"{'':25}    p99   of shadow")
     _row("shadow, in step", p99["shadow"], p99["shadow"])
     if math.isnan(predicted):
@@ -182,7 +180,7 @@ def _tell(windows: Sequence[Window], took: Sequence[tuple[float, float]]) -> Non
     _row("active, measured", p99["active"], p99["shadow"], f"{active.held} flushers held")
     _row("switched off", p99["observe"], p99["shadow"], f"{observe.held} flushers held")
     if not active.held:
-        _say("Nothing was moved; what `resonance explain` says above is why.")
+        say("Nothing was moved; what `resonance explain` says above is why.")
 
 
 def _row(what: str, p99_seconds: float, shadow_seconds: float, note: str = "") -> None:
@@ -193,97 +191,6 @@ def _row(what: str, p99_seconds: float, shadow_seconds: float, note: str = "") -
 def _p99(window: Window, took: Sequence[tuple[float, float]]) -> float:
     inside = sorted(each for due, each in took if window.begin <= due < window.end)
     return inside[math.ceil(0.99 * len(inside)) - 1]
-
-
-def _say(text: str) -> None:
-    print(f"\n{textwrap.fill(text, COLUMNS)}", flush=True)
-
-
-def _show(command: str, *arguments: str, part: int | None = None) -> None:
-    """Print a command as one would type it, and its answer, or one paragraph of it."""
-    typed = [each for each in arguments if each != "--config" and not each.endswith(".toml")]
-    print("$", command, *typed)
-    answer = _run(command, *arguments).rstrip()
-    print(answer if part is None else answer.split("\n\n")[part], flush=True)
-
-
-def _run(command: str, *arguments: str) -> str:
-    # Whoever looks is not to be what the users of the web server feel.
-    done = subprocess.run(
-        ["nice", "-n", "19", BIN / command, *arguments],
-        capture_output=True, text=True, timeout=30, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        sys.exit(f"{command} {' '.join(arguments)}: {done.stderr.strip()}")
-    return done.stdout
-
-
-def _warn_if_busy() -> None:
-    before = _cpu_times()
-    time.sleep(1.0)
-    idle, total = (now - then for now, then in zip(_cpu_times(), before, strict=True))
-    busy = 1.0 - idle / total
-    if busy > BUSY_RATIO:
-        print(
-            f"\nthis machine is {busy:.0%} busy with other things: expect less of a gain, or none"
-        )
-
-
-def _cpu_times() -> tuple[int, int]:
-    """Return the idle and the whole time of all CPUs, in ticks."""
-    times = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-    return times[3] + times[4], sum(times)
-
-
-@contextlib.contextmanager
-def _cgroup() -> Iterator[Path]:
-    """Make the demo's cgroup; one whose last task has just ended may be busy for a moment."""
-    directory = find_hierarchy().mount / f"resonance-demo-{os.getpid()}"
-    directory.mkdir()
-    try:
-        yield directory
-    finally:
-        for _ in range(100):
-            with contextlib.suppress(OSError):
-                directory.rmdir()
-                break
-            time.sleep(0.02)
-        else:
-            directory.rmdir()
-
-
-@contextlib.contextmanager
-def _serving(config: Path) -> Iterator[None]:
-    command = [str(BIN / "resonanced"), "run", "--no-view", "--config", str(config)]
-    service = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert service.stdout
-        for line in service.stdout:
-            if line.startswith("  backend"):
-                print(line.strip())
-            if line.startswith("  user"):
-                break
-        else:
-            sys.exit(f"resonanced ended with status {service.wait()}")
-        yield
-    finally:
-        service.terminate()
-        service.wait()
-
-
-@contextlib.contextmanager
-def _started(
-    cgroup: Path, script: str, *arguments: str, output: int | IO[str] = subprocess.PIPE
-) -> Iterator[subprocess.Popen[str]]:
-    """Run a script of this folder in the cgroup."""
-    command = [sys.executable, str(HERE / script), *arguments]
-    process = subprocess.Popen(command, stdout=output, text=True)
-    try:
-        (cgroup / "cgroup.procs").write_text(str(process.pid))
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 if __name__ == "__main__":

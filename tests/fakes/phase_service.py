@@ -20,9 +20,11 @@ from resonance_api.phase.v1.phase_pb2 import Order, Registration, Releases, Repo
 from resonance_api.phase.v1.phase_pb2_grpc import PhaseStub
 from resonance_core.control.parameters import Parameters
 from resonance_core.control.records import Mode
+from resonanced.hints.policies import PolicySwitch
 from resonanced.hints.server import HintServer
 from resonanced.hints.settings import HintsSettings
-from resonanced.phase.admin import AdminServer
+from resonanced.model import PolicyMode
+from resonanced.phase.admin import AdminServer, PhaseSwitch
 from resonanced.phase.registry import Registry
 from resonanced.phase.server import PhaseServer
 from resonanced.phase.spectrum import Spectrum
@@ -40,6 +42,8 @@ class PhaseService:
         self.directory = directory
         self.socket = directory / "hints.sock"
         self.registry = Registry(parameters or Parameters(), mode)
+        self.ceilings: list[PolicyMode] = []
+        self.policies = PolicySwitch("active", self.ceilings.append)
         self.spectrum: Spectrum | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
@@ -50,7 +54,7 @@ class PhaseService:
         self.hints = HintServer(
             HintsSettings(), self.directory, REPORT, resolve, WINDOW_SECONDS, guests=(phase,)
         )
-        self.admin = AdminServer(self.directory, self.registry)
+        self.admin = AdminServer(self.directory, [PhaseSwitch(self.registry), self.policies])
         self.run(self.hints.start())
         self.run(self.admin.start())
         self._loop.call_soon_threadsafe(self._tick)

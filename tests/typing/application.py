@@ -4,7 +4,7 @@
 from typing import assert_type
 
 import resonance
-from resonance.hints import Latency, Resolution, State, Status
+from resonance.hints import Latency, PolicyCeiling, Reading, Resolution, State, Status
 from resonance.periodic import AsyncTicks, Tick, Ticks
 from resonance.periodic import Status as TimerStatus
 
@@ -13,6 +13,8 @@ def in_a_thread() -> None:
     with resonance.hints.connect() as hints:
         assert_type(hints.pressure(), float | None)
         assert_type(hints.pressure("/system.slice"), float | None)
+        assert_type(hints.reading(4711), Reading | None)
+        assert_type(hints.policy_ceiling(), PolicyCeiling | None)
         assert_type(hints.percentiles(kind="srtt"), Latency | None)
         assert_type(hints.resolve("127.0.0.1:80"), Resolution)
         assert_type(hints.state(), State | None)

@@ -12,8 +12,23 @@ from pathlib import Path
 import pytest
 
 SDK = Path(__file__).parents[2] / "sdk"
-ROOMS = ("resonance_core", "resonance/periodic", "resonance/embedded")
-MODULES = sorted(path for room in ROOMS for path in (SDK / room).rglob("*.py"))
+ROOMS = (
+    "resonance_core",
+    "resonance/client",
+    "resonance/deadlines.py",
+    "resonance/embedded",
+    "resonance/errors.py",
+    "resonance/histogram",
+    "resonance/integrations",
+    "resonance/periodic",
+    "resonance/policies",
+    "resonance/server",
+)
+MODULES = sorted(
+    path
+    for room in ROOMS
+    for path in ((SDK / room).rglob("*.py") if (SDK / room).is_dir() else [SDK / room])
+)
 SECTION = r"^{}\n-+\n(.*?)(?=^\w[\w ]*\n-+$|\Z)"
 """Its text, to the next title with a line below or to the end."""
 ENTRY = re.compile(r"^([\w*][\w*, ]*?)(?: :.*)?$", re.MULTILINE)

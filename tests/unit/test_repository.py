@@ -125,7 +125,19 @@ def test_python_shown_in_documents_runs_without_a_daemon(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "verb",
-    ["bench", "bpf", "check", "clean", "demo-phase", "help", "privileged", "proto", "run", "test"],
+    [
+        "bench",
+        "bpf",
+        "check",
+        "clean",
+        "demo-hedge",
+        "demo-phase",
+        "help",
+        "privileged",
+        "proto",
+        "run",
+        "test",
+    ],
 )
 def test_the_verb_exists_and_is_told_by_help(verb: str) -> None:
     told = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True)

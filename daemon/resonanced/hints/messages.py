@@ -185,7 +185,9 @@ class Publication:
     def _made(self, question: Question) -> bytes:
         answer = self._answers.get(question)
         if answer is None:
-            state = hints_pb2.State(cgroups=self._cgroups(question))
+            state = hints_pb2.State(
+                cgroups=self._cgroups(question), policy_ceiling=self.snapshot.policy_ceiling
+            )
             answer = hints_pb2.GetResponse(state=state).SerializeToString() + self._told_rhythm()
             if len(self._answers) < _KEPT_ANSWERS:
                 self._answers[question] = answer

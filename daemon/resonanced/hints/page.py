@@ -29,7 +29,7 @@ import numpy.typing as npt
 from resonance_bpf.catalogue import SLOTS
 from resonanced.errors import StartError
 from resonanced.hints.settings import HintsSettings
-from resonanced.model import Slot
+from resonanced.model import PolicyMode, Slot
 
 __all__ = ["HEADER", "LAYOUT_VERSION", "MAGIC", "RECORD", "PageWriter"]
 
@@ -53,7 +53,9 @@ HEADER: Final = np.dtype(
         ("sequence", "<u8"),
         ("monotonic_ns", "<u8"),
         ("slots_generation", "<u8"),
-        ("pad1", "V40"),
+        # Written when the operator says so.
+        ("policy_ceiling", "<u4"),
+        ("pad1", "V36"),
     ]
 )
 RECORD: Final = np.dtype(
@@ -66,6 +68,8 @@ RECORD: Final = np.dtype(
     ]
 )
 _ASSIGNED: Final = 1
+_CEILINGS: Final[dict[PolicyMode, int]] = {"observe": 1, "advise": 2, "active": 3}
+"""0 says nothing: what a daemon leaves there that knows of no ceiling."""
 _CLOSED: Final = 0
 """``monotonic_ns`` of a page whose writer has gone: older than any validity."""
 
@@ -85,6 +89,8 @@ class PageWriter:
     settings : HintsSettings
     hierarchy : {"v2", "v1-cpu"}
         The cgroup hierarchy the cgroup ids belong to.
+    policy_ceiling : {"observe", "advise", "active"}
+        What the page says of the SDK's policies from the first moment on.
 
     Raises
     ------
@@ -93,7 +99,11 @@ class PageWriter:
     """
 
     def __init__(
-        self, path: Path, settings: HintsSettings, hierarchy: Literal["v2", "v1-cpu"]
+        self,
+        path: Path,
+        settings: HintsSettings,
+        hierarchy: Literal["v2", "v1-cpu"],
+        policy_ceiling: PolicyMode = "active",
     ) -> None:
         self._path = path
         size = HEADER.itemsize + SLOTS * RECORD.itemsize
@@ -105,6 +115,7 @@ class PageWriter:
             self._header = np.frombuffer(memory, HEADER, 1)
             self._records = np.frombuffer(memory, RECORD, SLOTS, HEADER.itemsize)
             self._fill_header(settings, hierarchy)
+            self._header["policy_ceiling"] = _CEILINGS[policy_ceiling]
             os.fchmod(self._file, _MODE)
             temporary.rename(path)
         except OSError as error:
@@ -113,6 +124,7 @@ class PageWriter:
             ) from error
         self._sequence = self._header["sequence"]
         self._monotonic_ns = self._header["monotonic_ns"]
+        self._policy_ceiling = self._header["policy_ceiling"]
         self._slots_generation = self._header["slots_generation"]
         self._slots: tuple[Slot, ...] = ()
         self._generation = 0
@@ -136,6 +148,17 @@ class PageWriter:
         asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
         answer = fcntl.fcntl(self._file, fcntl.F_OFD_GETLK, asked)
         return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+
+    def say_policy_ceiling(self, mode: PolicyMode) -> None:
+        """Say how far the SDK's policies may go; readers see it at once.
+
+        One small number, stored whole and valid by itself: it needs no sequence number.
+
+        Parameters
+        ----------
+        mode : {"observe", "advise", "active"}
+        """
+        self._policy_ceiling[0] = _CEILINGS[mode]
 
     def write(
         self, monotonic_ns: int, slots: tuple[Slot, ...], pressure: npt.NDArray[np.float64]

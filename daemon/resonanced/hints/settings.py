@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""What an operator may set about hints: the ``[hints]`` table of the configuration."""
+"""What an operator may set about hints and who heeds them: ``[hints]`` and ``[policies]``."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
-__all__ = ["HintsSettings"]
+__all__ = ["HintsSettings", "PoliciesSettings"]
 
 
 class HintsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,3 +36,16 @@ class HintsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     heartbeat_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 1.0
     valid_for_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 0.5
     max_streams: Annotated[int, msgspec.Meta(ge=1, le=65_536)] = 1_024
+
+
+class PoliciesSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far the SDK's policies may go on this host.
+
+    Attributes
+    ----------
+    mode : {"observe", "advise", "active"}
+        With which the service starts; ``resonanced policies`` sets another. A client does the
+        lower of its own mode and this.
+    """
+
+    mode: Literal["observe", "advise", "active"] = "active"

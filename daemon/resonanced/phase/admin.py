@@ -2,16 +2,17 @@
 """Serves ``resonance.admin.v1``: what only the operator may ask.
 
 On a socket of its own that only its owner may open: the daemon's user, and root. Being allowed
-to read hints is no right to move the work of others.
+to read hints is no right to move the work of others, or to switch off what they chose. What is
+asked and set beside the phases belongs to other rooms, which hand in their calls.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final, Protocol, get_args
 
 import grpc
 import grpc.aio
@@ -21,16 +22,16 @@ from resonance_api.admin.v1 import admin_pb2
 from resonance_core.control.records import Mode
 from resonanced.phase import explain
 from resonanced.phase.registry import Registry
-from resonanced.rpc import Context, RefusedError, bind, counted, parse
+from resonanced.rpc import Context, Handler, RefusedError, bind, counted, parse
 from resonanced.sockets import ADMIN_SOCKET, check_socket_path
 
-__all__ = ["AdminServer"]
+__all__ = ["AdminServer", "PhaseSwitch", "Switch"]
 
 _log = logging.getLogger(__name__)
 REQUESTS: Final = Counter(
     "resonance_admin_requests_total", "Requests of the operator by outcome", ["method", "code"]
 )
-for _method in ("GetPhase", "SetPhase"):
+for _method in admin_pb2.DESCRIPTOR.services_by_name["Admin"].methods_by_name:
     for _code in ("OK", "INVALID_ARGUMENT"):
         REQUESTS.labels(_method, _code)
 
@@ -45,6 +46,14 @@ _OPTIONS: Final = (
 )
 
 
+class Switch(Protocol):
+    """Something the operator may look at and set."""
+
+    def calls(self) -> Mapping[str, Callable[[bytes], bytes]]:
+        """Return what answers, by the name of the method; it may raise `RefusedError`."""
+        ...
+
+
 class AdminServer:
     """The gRPC service; lives in the daemon's event loop.
 
@@ -52,12 +61,13 @@ class AdminServer:
     ----------
     directory : pathlib.Path
         Where the socket is made.
-    registry : Registry
+    switches : sequence of Switch
+        What the operator may set.
     """
 
-    def __init__(self, directory: Path, registry: Registry) -> None:
+    def __init__(self, directory: Path, switches: Sequence[Switch]) -> None:
         self.path = (directory / ADMIN_SOCKET).absolute()
-        self._registry = registry
+        self._calls = {name: call for each in switches for name, call in each.calls().items()}
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
@@ -84,29 +94,44 @@ class AdminServer:
         self.path.unlink(missing_ok=True)
 
     def _handlers(self) -> grpc.GenericRpcHandler:
-        unary = grpc.unary_unary_rpc_method_handler
         handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
-            "GetPhase": unary(self._answering("GetPhase", self._get)),
-            "SetPhase": unary(self._answering("SetPhase", self._set)),
+            method: grpc.unary_unary_rpc_method_handler(_answering(method, call))
+            for method, call in self._calls.items()
         }
         return grpc.method_handlers_generic_handler(SERVICE, handlers)
 
-    def _answering(
-        self, method: str, carry_out: Callable[[bytes], None]
-    ) -> Callable[[bytes, Context], object]:
-        """Return a handler that does what is asked and answers with what is so then."""
 
-        async def answer(payload: bytes, _context: Context) -> bytes:
-            carry_out(payload)
-            return self._status().SerializeToString()
+def _answering(method: str, call: Callable[[bytes], bytes]) -> Handler[bytes]:
+    async def answer(payload: bytes, _context: Context) -> bytes:
+        return call(payload)
 
-        return counted(REQUESTS, method, answer)
+    return counted(REQUESTS, method, answer)
 
-    def _get(self, payload: bytes) -> None:
+
+class PhaseSwitch:
+    """How far periodic work is moved.
+
+    Parameters
+    ----------
+    registry : Registry
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def calls(self) -> dict[str, Callable[[bytes], bytes]]:
+        """Return what answers the operator, by the name of the method."""
+        return {"GetPhase": self._get, "SetPhase": self._set}
+
+    def _get(self, payload: bytes) -> bytes:
         parse(admin_pb2.GetPhaseRequest, payload)
+        return self._status()
 
-    def _set(self, payload: bytes) -> None:
-        request = parse(admin_pb2.SetPhaseRequest, payload)
+    def _set(self, payload: bytes) -> bytes:
+        self._carry_out(parse(admin_pb2.SetPhaseRequest, payload))
+        return self._status()
+
+    def _carry_out(self, request: admin_pb2.SetPhaseRequest) -> None:
         now = time.monotonic()
         if request.stop:
             if request.mode:
@@ -120,7 +145,7 @@ class AdminServer:
         _log.info("phase_mode_set mode=%s before=%s", mode, self._registry.mode)
         self._registry.set_mode(mode, now)
 
-    def _status(self) -> admin_pb2.PhaseStatus:
+    def _status(self) -> bytes:
         counts, decision = self._registry.counts(), self._registry.decision
         return admin_pb2.PhaseStatus(
             mode=self._registry.mode,
@@ -131,4 +156,4 @@ class AdminServer:
             groups=[explain.group_line(each) for each in decision.groups] if decision else (),
             trips=decision.trips if decision else {},
             shadowed=self._registry.commands["shadowed"],
-        )
+        ).SerializeToString()

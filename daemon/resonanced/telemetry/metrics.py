@@ -86,6 +86,7 @@ class SnapshotCollector(Collector):
         snapshot = self.snapshot
         yield _backend(self._report, snapshot.tuning if snapshot else OBSERVING)
         if snapshot is not None:
+            yield _policy_ceiling(snapshot)
             yield from _slot_families(snapshot)
             yield from _host_families(snapshot)
             yield from _overhead_families(snapshot.overhead)
@@ -121,6 +122,14 @@ def _backend(report: LoadReport, tuning: Tuning) -> Metric:
             "hierarchy": report.hierarchy,
             "mode": tuning.mode,
         },
+    )
+
+
+def _policy_ceiling(snapshot: Snapshot) -> Metric:
+    return InfoMetricFamily(
+        "resonance_policy_ceiling",
+        "How far the policies of the SDK's clients may go on this host.",
+        value={"mode": snapshot.policy_ceiling},
     )
 
 

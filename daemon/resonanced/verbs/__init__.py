@@ -7,6 +7,7 @@ Each imports only what stands below it::
     tuning, explain     plan, apply, verify, journal; explain
     desk                what each of them looks at
     report, story       what they say
-    phase               asks the running service how far it moves periodic work
+    phase, policies     ask the running service how far it, and the SDK's clients, may go
+    running             how it is asked
     options, terminal   what they are told, and how text reaches a terminal unharmed
 """

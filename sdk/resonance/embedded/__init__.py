@@ -24,6 +24,6 @@ wins, since it sees the whole node. It needs numpy: ``pip install 'resonance-run
 from __future__ import annotations
 
 from resonance.embedded._core import Core
-from resonance.embedded._errors import MissingExtraError
+from resonance.errors import MissingExtraError
 
 __all__ = ["Core", "MissingExtraError"]

@@ -11,10 +11,10 @@ import weakref
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Final, Self
 
-from resonance.embedded._errors import MissingExtraError
 from resonance.embedded._feed import Feed
 from resonance.embedded._load import Load
 from resonance.embedded._placing import Placing
+from resonance.errors import MissingExtraError
 from resonance.periodic import Importance, OnLate, Timer, every
 from resonance.periodic._source import Source
 from resonance.periodic._valley import Profile, forecast_here

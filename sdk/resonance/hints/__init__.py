@@ -29,11 +29,13 @@ from __future__ import annotations
 
 from resonance.hints import aio
 from resonance.hints._client import Hints, Subscription, connect
+from resonance.hints._layout import PolicyCeiling
 from resonance.hints._records import (
     CgroupState,
     Histogram,
     Kind,
     Latency,
+    Reading,
     Resolution,
     State,
     Status,
@@ -49,6 +51,8 @@ __all__ = [
     "Kind",
     "Latency",
     "Neighbour",
+    "PolicyCeiling",
+    "Reading",
     "Resolution",
     "Rhythm",
     "State",

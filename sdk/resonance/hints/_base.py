@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import math
 import os
-from time import monotonic
+from time import monotonic, monotonic_ns
 from typing import Final
 
+from resonance.hints._layout import PolicyCeiling
 from resonance.hints._link import Link, socket_path
-from resonance.hints._page import PageReader
-from resonance.hints._records import Kind, Latency, State, Status
+from resonance.hints._page import Cgroup, PageReader
+from resonance.hints._records import Kind, Latency, Reading, State, Status
 
 __all__ = ["HintsBase", "latency_of"]
 
@@ -35,7 +36,7 @@ class HintsBase:
         self._latest: State | None = None
         self._latest_at = -math.inf
 
-    def pressure(self, cgroup: str | None = None) -> float | None:
+    def pressure(self, cgroup: Cgroup = None) -> float | None:
         """Return the share of time that tasks of a cgroup wait for a CPU.
 
         Costs less than a microsecond: it reads memory that the daemon writes 200 times a
@@ -43,9 +44,10 @@ class HintsBase:
 
         Parameters
         ----------
-        cgroup : str, optional
-            Path below the root of the hierarchy, or ``other`` for all that have no slot; by
-            default the cgroup of this process.
+        cgroup : str or int, optional
+            Path below the root of the hierarchy, or ``other`` for all that have no slot, or
+            the number of a cgroup, as `Resolution` has it; by default the cgroup of this
+            process.
 
         Returns
         -------
@@ -53,6 +55,31 @@ class HintsBase:
             0 to 1; ``None`` when it is not known, and `status` says why.
         """
         return self._page.pressure(cgroup)
+
+    def reading(self, cgroup: Cgroup = None) -> Reading | None:
+        """Return the same with its age, for whoever needs it younger than the daemon says.
+
+        Parameters
+        ----------
+        cgroup : str or int, optional
+            As for `pressure`.
+        """
+        found = self._page.reading(cgroup)
+        return Reading(found[0], (monotonic_ns() - found[1]) / 1e9) if found else None
+
+    def policy_ceiling(self) -> PolicyCeiling | None:
+        """Return how far policies may go on this host; a client does the lower of that and its own.
+
+        The operator sets it, with ``resonanced policies``. What was read last stays in force
+        when the daemon goes away, until a new one says otherwise. Costs some microseconds, and
+        at most ten times a second some system calls; nothing is asked over the socket.
+
+        Returns
+        -------
+        {"observe", "advise", "active"} or None
+            ``None``: nobody has said anything.
+        """
+        return self._page.policy_ceiling()
 
     @property
     def status(self) -> Status:

@@ -14,11 +14,14 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic_ns
-from typing import Final
+from typing import Final, Literal
 
-__all__ = ["LAYOUT_VERSION", "Page", "UnreadableError", "read_pressure"]
+__all__ = ["LAYOUT_VERSION", "Page", "PolicyCeiling", "UnreadableError", "read_pressure"]
 
 LAYOUT_VERSION: Final = 1
+
+PolicyCeiling = Literal["observe", "advise", "active"]
+"""How far the SDK's policies may go on a host: count, say, do."""
 
 _MAGIC: Final = b"RESNPAGE"
 _HIERARCHIES: Final[dict[int, str]] = {1: "v2", 2: "v1-cpu"}
@@ -30,7 +33,11 @@ _LEAST_BYTES: Final = (128, 32)
 """Header and record of this version; a later daemon may append to either."""
 _SEQUENCE_OFFSET: Final = 64
 _SLOTS_GENERATION_OFFSET: Final = 80
+_POLICY_CEILING_OFFSET: Final = 88
+_CEILINGS: Final[dict[int, PolicyCeiling]] = {1: "observe", 2: "advise", 3: "active"}
+"""0, and what a later daemon may write, says nothing."""
 _WORD: Final = struct.Struct("<Q").unpack_from
+_NUMBER: Final = struct.Struct("<I").unpack_from
 _MOMENT: Final = struct.Struct("<QQ").unpack_from
 """Sequence, time of the reading."""
 _PRESSURE: Final = struct.Struct("<Q8xd").unpack_from
@@ -100,7 +107,8 @@ class Page:
                 f"layout version {version}, this SDK reads {LAYOUT_VERSION}; "
                 "update the older of the two"
             )
-        if (header, record) < _LEAST_BYTES or header + record * slots > status.st_size:
+        is_short = header < _LEAST_BYTES[0] or record < _LEAST_BYTES[1]
+        if is_short or header + record * slots > status.st_size:
             raise UnreadableError("not a whole page")
         return cls(
             memory,
@@ -122,6 +130,15 @@ class Page:
         """Return the number of times that slots changed their owners."""
         generation: int = _WORD(self.memory, _SLOTS_GENERATION_OFFSET)[0]
         return generation
+
+    def policy_ceiling(self) -> PolicyCeiling | None:
+        """Return how far the policies may go; ``None`` where the daemon does not say.
+
+        Valid by itself and until a new daemon says otherwise, so that neither the sequence
+        number nor the age matters; all that is ever stored there fits in one byte.
+        """
+        number: int = _NUMBER(self.memory, _POLICY_CEILING_OFFSET)[0]
+        return _CEILINGS.get(number)
 
     def find(self, number: int) -> int | None:
         """Return the offset of a cgroup's record; number 0 is slot 0, all other cgroups."""

@@ -20,12 +20,15 @@ from time import monotonic_ns
 from typing import Final
 
 from resonance.hints._cgroup import cgroup_id
-from resonance.hints._layout import Page, UnreadableError, read_pressure
+from resonance.hints._layout import Page, PolicyCeiling, UnreadableError, read_pressure
 
-__all__ = ["OTHER", "PageReader"]
+__all__ = ["OTHER", "Cgroup", "PageReader"]
 
 OTHER: Final = "other"
 """The name of slot 0: all cgroups without a slot of their own."""
+
+Cgroup = str | int | None
+"""A path below the root of the hierarchy, the number of a cgroup, or this process's own."""
 
 _LOOK_AGAIN_NS: Final = 100_000_000
 _MOST_ABSENT: Final = 1_024
@@ -52,6 +55,7 @@ class PageReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._ceiling: PolicyCeiling | None = None
         self._begin()
         _readers.add(self)
 
@@ -59,15 +63,15 @@ class PageReader:
         self.reason = "not read yet"
         self._guard = threading.RLock()
         self._closed = threading.Event()
-        self._cursors: dict[str | None, _Cursor] = {}
-        self._absent: dict[str | None, tuple[int, int]] = {}
+        self._cursors: dict[Cgroup, _Cursor] = {}
+        self._absent: dict[Cgroup, tuple[int, int]] = {}
         self._page: Page | None = None
         self._locked: Page | None = None
         self._thread: threading.Thread | None = None
         self._last_read_ns = 0
         self._look_again_ns = 0
 
-    def pressure(self, cgroup: str | None = None) -> float | None:
+    def pressure(self, cgroup: Cgroup = None) -> float | None:
         """Return the share of time that tasks of a cgroup wait for a CPU, 0 to 1."""
         cursor = self._cursors.get(cgroup)
         if cursor is None:
@@ -83,12 +87,36 @@ class PageReader:
         self._last_read_ns = now_ns
         return None if isnan(pressure) else pressure
 
-    def _pressure_slowly(self, cgroup: str | None) -> float | None:
+    def reading(self, cgroup: Cgroup = None) -> tuple[float, int] | None:
+        """Return the same, with CLOCK_MONOTONIC of its measurement in ns."""
+        if self.pressure(cgroup) is None:
+            return None
+        cursor = self._cursors.get(cgroup)  # none, if another thread closes us now
+        found = read_pressure(cursor[0], cursor[1]) if cursor else None
+        if cursor is None or found is None or found[1] != cursor[2] or isnan(found[2]):
+            return None
+        return found[2], found[0]
+
+    def policy_ceiling(self) -> PolicyCeiling | None:
+        """Return how far policies may go, as it was said last; ``None``: nobody said.
+
+        It holds no lock, so the daemon writes no more often because of it, and it does not
+        grow old: an operator's word outlives a daemon that crashes.
+        """
+        with self._guard:
+            if self._closed.is_set():
+                return None
+            self._fresh_page(monotonic_ns())
+            said = self._page.policy_ceiling() if self._page else None
+            self._ceiling = said or self._ceiling
+            return self._ceiling
+
+    def _pressure_slowly(self, cgroup: Cgroup) -> float | None:
         _check(cgroup)
         with self._guard:
             self._last_read_ns = monotonic_ns()
             self._cursors.pop(cgroup, None)
-            page = self._fresh_page()
+            page = self._fresh_page(self._last_read_ns)
             cursor = self._look_up(page, cgroup) if page else None
             if page is None or cursor is None:
                 return None
@@ -98,16 +126,16 @@ class PageReader:
             self.reason = "not measured yet" if isnan(pressure) else ""
             return None if isnan(pressure) else pressure
 
-    def _fresh_page(self) -> Page | None:
+    def _fresh_page(self, now_ns: int) -> Page | None:
         """Return a page with a fresh reading; the daemon may have begun a new one."""
         if self._closed.is_set():
             self.reason = "closed"
             return None
         if self._page is not None and self._page.is_fresh():
             return self._page
-        if self._last_read_ns < self._look_again_ns:
+        if now_ns < self._look_again_ns:
             return None
-        self._look_again_ns = self._last_read_ns + _LOOK_AGAIN_NS
+        self._look_again_ns = now_ns + _LOOK_AGAIN_NS
         try:
             self._open()
         except UnreadableError as error:
@@ -139,19 +167,19 @@ class PageReader:
             self._page.close()
         self._page = self._locked = None
 
-    def _look_up(self, page: Page, cgroup: str | None) -> _Cursor | None:
+    def _look_up(self, page: Page, cgroup: Cgroup) -> _Cursor | None:
         """Find a cgroup's record; remember for a second that there is none."""
         generation = page.slots_generation()
         absent = self._absent.get(cgroup)
         if absent and absent[0] == generation and self._last_read_ns < absent[1]:
             return None
-        number = 0 if cgroup == OTHER else cgroup_id(page.hierarchy, cgroup)
+        number = _number(page, cgroup)
         offset = None if number is None else page.find(number)
         if number is None or offset is None:
             if len(self._absent) >= _MOST_ABSENT:
                 self._absent.clear()
             self._absent[cgroup] = generation, self._last_read_ns + _SECOND_NS
-            name = "this process's cgroup" if cgroup is None else cgroup
+            name = "this process's cgroup" if cgroup is None else str(cgroup)
             self.reason = f"{name}: " + ("not seen here" if number is None else "has no slot")
             return None
         return page.memory, offset, number, page.valid_for_ns
@@ -208,9 +236,16 @@ class PageReader:
             self._closed.set()
 
 
+def _number(page: Page, cgroup: Cgroup) -> int | None:
+    if isinstance(cgroup, int):
+        return cgroup
+    return 0 if cgroup == OTHER else cgroup_id(page.hierarchy, cgroup)
+
+
 def _check(cgroup: object) -> None:
-    if not (cgroup is None or isinstance(cgroup, str)):
-        raise TypeError(f"cgroup must be a path or None, not {type(cgroup).__name__}")
+    is_number = isinstance(cgroup, int) and not isinstance(cgroup, bool)
+    if not (cgroup is None or is_number or isinstance(cgroup, str)):
+        raise TypeError(f"cgroup must be a path, a number or None, not {type(cgroup).__name__}")
 
 
 _readers: weakref.WeakSet[PageReader] = weakref.WeakSet()

@@ -7,11 +7,12 @@ Seconds are floats, counts are ints; ``None`` means not known, or no events.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import msgspec
 
 from resonance.hints._cgroup import cgroup_id
+from resonance.hints._layout import PolicyCeiling
 from resonance.hints._rhythm import Rhythm, rhythm_from_wire
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ __all__ = [
     "Histogram",
     "Kind",
     "Latency",
+    "Reading",
     "Resolution",
     "State",
     "Status",
@@ -31,6 +33,24 @@ __all__ = [
 
 Kind = Literal["runqueue", "srtt", "connect", "receive"]
 """Waits for a CPU; smoothed round trips, connection set-up and receive waits of TCP sockets."""
+
+
+_CEILINGS: Final[dict[str, PolicyCeiling]] = {word: word for word in get_args(PolicyCeiling)}
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """The pressure of a cgroup, and how old it is.
+
+    Attributes
+    ----------
+    pressure : float
+        Share of time runnable but waiting for a CPU, 0 to 1.
+    age_seconds : float
+        Since it was measured; 0 or more.
+    """
+
+    pressure: float
+    age_seconds: float
 
 
 class Histogram(msgspec.Struct, frozen=True):
@@ -137,6 +157,8 @@ class State(msgspec.Struct, frozen=True):
         Nothing but the time changed since the last state of this subscription.
     rhythm : Rhythm or None
         ``None`` where the daemon's tier has no time bins and no source is registered.
+    policy_ceiling : {"observe", "advise", "active"} or None
+        How far the SDK's policies may go on this host; ``None`` where the daemon does not say.
     """
 
     instance: int
@@ -152,6 +174,7 @@ class State(msgspec.Struct, frozen=True):
     cgroups: tuple[CgroupState, ...]
     is_heartbeat: bool = False
     rhythm: Rhythm | None = None
+    policy_ceiling: PolicyCeiling | None = None
 
     @property
     def age_seconds(self) -> float:
@@ -213,6 +236,7 @@ def state_from_wire(message: hints_pb2.State, *, is_heartbeat: bool = False) -> 
         cgroups=tuple([_cgroup_from_wire(each) for each in message.cgroups]),
         is_heartbeat=is_heartbeat,
         rhythm=rhythm_from_wire(message.rhythm) if message.HasField("rhythm") else None,
+        policy_ceiling=_CEILINGS.get(message.policy_ceiling),
     )
 
 

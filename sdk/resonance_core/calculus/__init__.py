@@ -14,6 +14,7 @@
     fitting     such curves from measurements, and how often their bound failed
     deadlines   what such a bound decides: shares of a deadline, hedges, admission
     waiting     queues whose waits are known exactly
+    octaves     thousands of latencies, counted by octave at once
     evt         the tail beyond what was observed (scipy)
 
 `arguments` checks what is passed in, `descent` does the work of `placement` and `pareto` that of

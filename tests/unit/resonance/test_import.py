@@ -8,7 +8,22 @@ import pytest
 
 import resonance
 
-HEAVY = {"bcc", "google.protobuf", "grpc", "numpy", "psutil", "pyroute2", "rich", "scipy"}
+HEAVY = {
+    "aiohttp",
+    "bcc",
+    "google.protobuf",
+    "grpc",
+    "hdrh",
+    "httpx",
+    "numpy",
+    "opentelemetry",
+    "prometheus_client",
+    "psutil",
+    "pyroute2",
+    "requests",
+    "rich",
+    "scipy",
+}
 
 
 def loaded_by(program: str) -> set[str]:
@@ -29,6 +44,9 @@ def loaded_by(program: str) -> set[str]:
         "from resonance.hints import aio; aio.connect('/nowhere/hints.sock').pressure()",
         "import resonance; next(iter(resonance.every(0.1, name='it')))",
         "import resonance; resonance.next_valley()",
+        "import resonance; resonance.Client().call(('a', 'b'), str)",
+        "import resonance; resonance.AsyncClient()",
+        "import resonance; resonance.server",
     ],
 )
 def test_nothing_heavy_is_loaded_to_read_pressure(program: str) -> None:
@@ -41,16 +59,50 @@ def test_no_kernel_library_is_loaded_to_ask_the_daemon() -> None:
 
 
 def test_public_names_are_there() -> None:
-    assert resonance.__all__ == ["Core", "embedded", "every", "hints", "next_valley", "periodic"]
+    assert sorted(resonance.__all__) == [
+        "AsyncClient",
+        "BatchPolicy",
+        "BudgetPolicy",
+        "ChoicePolicy",
+        "Client",
+        "Core",
+        "EjectionPolicy",
+        "Failure",
+        "HedgePolicy",
+        "LimitPolicy",
+        "Outcome",
+        "Policy",
+        "Reason",
+        "RetryPolicy",
+        "TaskHint",
+        "ThrottlePolicy",
+        "client",
+        "current_attempt",
+        "deadline",
+        "deadlines",
+        "embedded",
+        "errors",
+        "every",
+        "hints",
+        "histogram",
+        "integrations",
+        "next_valley",
+        "periodic",
+        "policies",
+        "server",
+    ]
     for name in resonance.__all__:
         assert name in dir(resonance)
         assert getattr(resonance, name)
 
 
-@pytest.mark.parametrize("room", ["embedded", "hints", "periodic"])
+@pytest.mark.parametrize(
+    "room",
+    ["client", "deadlines", "embedded", "errors", "histogram", "periodic", "policies", "server"],
+)
 def test_public_names_of_a_room_are_there(room: str) -> None:
     module = getattr(resonance, room)
-    assert module.__all__ == sorted(module.__all__)
+    assert len(set(module.__all__)) == len(module.__all__)  # ruff keeps them sorted
     for name in module.__all__:
         assert getattr(module, name)
 
@@ -59,6 +111,9 @@ def test_what_a_room_is_known_for_is_found_at_the_door() -> None:
     assert resonance.every is resonance.periodic.every
     assert resonance.next_valley is resonance.periodic.next_valley
     assert resonance.Core is resonance.embedded.Core
+    assert resonance.Client is resonance.client.Client
+    assert resonance.HedgePolicy is resonance.policies.HedgePolicy
+    assert resonance.deadline is resonance.deadlines.deadline
 
 
 def test_public_names_of_hints_are_there() -> None:
@@ -70,6 +125,8 @@ def test_public_names_of_hints_are_there() -> None:
         "Kind",
         "Latency",
         "Neighbour",
+        "PolicyCeiling",
+        "Reading",
         "Resolution",
         "Rhythm",
         "State",

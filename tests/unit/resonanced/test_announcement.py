@@ -8,6 +8,7 @@ from resonance_tuning.actuator.wire import Begun
 from resonance_tuning.settings import TuningSettings
 from resonanced.announcement import announcement
 from resonanced.config import Settings
+from resonanced.hints.settings import PoliciesSettings
 from resonanced.link import Ready
 from resonanced.phase.settings import PhaseSettings
 from resonanced.privileges import Identity
@@ -80,6 +81,22 @@ def test_it_says_whether_periodic_work_is_moved(mode: str, what: str) -> None:
     text = "\n".join(announcement(REPORT, READY, NOBODY, settings, None))
     assert f"  phases   {mode}: " in text
     assert what in text
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        ("observe", "  policies observe: clients of the SDK only count"),
+        ("advise", "  policies advise: clients of the SDK say"),
+    ],
+)
+def test_it_says_where_clients_may_not_do_what_they_choose(mode: str, said: str) -> None:
+    settings = Settings(policies=PoliciesSettings(mode=mode))  # type: ignore[arg-type]
+    lines = announcement(REPORT, READY, NOBODY, settings, None)
+    assert any(line.startswith(said) for line in lines)
+    assert not any(
+        "policies" in line for line in announcement(REPORT, READY, NOBODY, Settings(), None)
+    )
 
 
 def test_what_is_kept_at_the_end_is_said() -> None:

@@ -25,6 +25,7 @@ VERBS = (
     "explain",
     "journal",
     "phase",
+    "policies",
     "rollback",
 )
 

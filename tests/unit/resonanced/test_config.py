@@ -73,6 +73,8 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
         ("[service]\nuser = ''\n", "service.user"),
         ("[tuning]\nmode = 'on'\n", "tuning.mode"),
         ("[phase]\nmode = 'on'\n", "phase.mode"),
+        ("[policies]\nmode = 'shadow'\n", "policies.mode"),
+        ("[policies]\nceiling = 'observe'\n", "policies"),
         ("[phase]\nr_band = [0.6, 0.4]\n", "phase"),
         ("[phase]\nk_min = 0.9\nk_max = 0.1\n", "phase"),
         ("[phase]\nk_max = 2.0\n", "phase.k_max"),

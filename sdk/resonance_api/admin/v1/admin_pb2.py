@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"resonance_api/admin/v1/admin.proto\x12\x12resonance.admin.v1\"\x11\n\x0fGetPhaseRequest\"-\n\x0fSetPhaseRequest\x12\x0c\n\x04mode\x18\x01 \x01(\t\x12\x0c\n\x04stop\x18\x02 \x01(\x08\"\xf0\x01\n\x0bPhaseStatus\x12\x0c\n\x04mode\x18\x01 \x01(\t\x12\x17\n\x0f\x63onfigured_mode\x18\x02 \x01(\t\x12\x0f\n\x07sources\x18\x03 \x01(\r\x12\x10\n\x08\x65ligible\x18\x04 \x01(\r\x12\x0c\n\x04held\x18\x05 \x01(\r\x12\x0e\n\x06groups\x18\x06 \x03(\t\x12\x39\n\x05trips\x18\x07 \x03(\x0b\x32*.resonance.admin.v1.PhaseStatus.TripsEntry\x12\x10\n\x08shadowed\x18\x08 \x01(\x04\x1a,\n\nTripsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x32\xab\x01\n\x05\x41\x64min\x12P\n\x08GetPhase\x12#.resonance.admin.v1.GetPhaseRequest\x1a\x1f.resonance.admin.v1.PhaseStatus\x12P\n\x08SetPhase\x12#.resonance.admin.v1.SetPhaseRequest\x1a\x1f.resonance.admin.v1.PhaseStatusb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"resonance_api/admin/v1/admin.proto\x12\x12resonance.admin.v1\"\x11\n\x0fGetPhaseRequest\"-\n\x0fSetPhaseRequest\x12\x0c\n\x04mode\x18\x01 \x01(\t\x12\x0c\n\x04stop\x18\x02 \x01(\x08\"\xf0\x01\n\x0bPhaseStatus\x12\x0c\n\x04mode\x18\x01 \x01(\t\x12\x17\n\x0f\x63onfigured_mode\x18\x02 \x01(\t\x12\x0f\n\x07sources\x18\x03 \x01(\r\x12\x10\n\x08\x65ligible\x18\x04 \x01(\r\x12\x0c\n\x04held\x18\x05 \x01(\r\x12\x0e\n\x06groups\x18\x06 \x03(\t\x12\x39\n\x05trips\x18\x07 \x03(\x0b\x32*.resonance.admin.v1.PhaseStatus.TripsEntry\x12\x10\n\x08shadowed\x18\x08 \x01(\x04\x1a,\n\nTripsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\x14\n\x12GetPoliciesRequest\"\"\n\x12SetPoliciesRequest\x12\x0c\n\x04mode\x18\x01 \x01(\t\"7\n\x0ePoliciesStatus\x12\x0c\n\x04mode\x18\x01 \x01(\t\x12\x17\n\x0f\x63onfigured_mode\x18\x02 \x01(\t2\xe1\x02\n\x05\x41\x64min\x12P\n\x08GetPhase\x12#.resonance.admin.v1.GetPhaseRequest\x1a\x1f.resonance.admin.v1.PhaseStatus\x12P\n\x08SetPhase\x12#.resonance.admin.v1.SetPhaseRequest\x1a\x1f.resonance.admin.v1.PhaseStatus\x12Y\n\x0bGetPolicies\x12&.resonance.admin.v1.GetPoliciesRequest\x1a\".resonance.admin.v1.PoliciesStatus\x12Y\n\x0bSetPolicies\x12&.resonance.admin.v1.SetPoliciesRequest\x1a\".resonance.admin.v1.PoliciesStatusb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -31,6 +31,12 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_PHASESTATUS']._serialized_end=365
   _globals['_PHASESTATUS_TRIPSENTRY']._serialized_start=321
   _globals['_PHASESTATUS_TRIPSENTRY']._serialized_end=365
-  _globals['_ADMIN']._serialized_start=368
-  _globals['_ADMIN']._serialized_end=539
+  _globals['_GETPOLICIESREQUEST']._serialized_start=367
+  _globals['_GETPOLICIESREQUEST']._serialized_end=387
+  _globals['_SETPOLICIESREQUEST']._serialized_start=389
+  _globals['_SETPOLICIESREQUEST']._serialized_end=423
+  _globals['_POLICIESSTATUS']._serialized_start=425
+  _globals['_POLICIESSTATUS']._serialized_end=480
+  _globals['_ADMIN']._serialized_start=483
+  _globals['_ADMIN']._serialized_end=836
 # @@protoc_insertion_point(module_scope)

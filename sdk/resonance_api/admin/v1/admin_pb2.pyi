@@ -104,3 +104,48 @@ class PhaseStatus(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["configured_mode", b"configured_mode", "eligible", b"eligible", "groups", b"groups", "held", b"held", "mode", b"mode", "shadowed", b"shadowed", "sources", b"sources", "trips", b"trips"]) -> None: ...
 
 global___PhaseStatus = PhaseStatus
+
+@typing.final
+class GetPoliciesRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___GetPoliciesRequest = GetPoliciesRequest
+
+@typing.final
+class SetPoliciesRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MODE_FIELD_NUMBER: builtins.int
+    mode: builtins.str
+    """observe, advise, active."""
+    def __init__(
+        self,
+        *,
+        mode: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["mode", b"mode"]) -> None: ...
+
+global___SetPoliciesRequest = SetPoliciesRequest
+
+@typing.final
+class PoliciesStatus(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MODE_FIELD_NUMBER: builtins.int
+    CONFIGURED_MODE_FIELD_NUMBER: builtins.int
+    mode: builtins.str
+    configured_mode: builtins.str
+    """What the configuration asks for."""
+    def __init__(
+        self,
+        *,
+        mode: builtins.str = ...,
+        configured_mode: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["configured_mode", b"configured_mode", "mode", b"mode"]) -> None: ...
+
+global___PoliciesStatus = PoliciesStatus

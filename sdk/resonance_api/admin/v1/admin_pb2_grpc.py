@@ -24,6 +24,16 @@ class AdminStub(object):
                 request_serializer=resonance__api_dot_admin_dot_v1_dot_admin__pb2.SetPhaseRequest.SerializeToString,
                 response_deserializer=resonance__api_dot_admin_dot_v1_dot_admin__pb2.PhaseStatus.FromString,
                 )
+        self.GetPolicies = channel.unary_unary(
+                '/resonance.admin.v1.Admin/GetPolicies',
+                request_serializer=resonance__api_dot_admin_dot_v1_dot_admin__pb2.GetPoliciesRequest.SerializeToString,
+                response_deserializer=resonance__api_dot_admin_dot_v1_dot_admin__pb2.PoliciesStatus.FromString,
+                )
+        self.SetPolicies = channel.unary_unary(
+                '/resonance.admin.v1.Admin/SetPolicies',
+                request_serializer=resonance__api_dot_admin_dot_v1_dot_admin__pb2.SetPoliciesRequest.SerializeToString,
+                response_deserializer=resonance__api_dot_admin_dot_v1_dot_admin__pb2.PoliciesStatus.FromString,
+                )
 
 
 class AdminServicer(object):
@@ -43,6 +53,20 @@ class AdminServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetPolicies(self, request, context):
+        """How far the policies of every client of the SDK on this host may go.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetPolicies(self, request, context):
+        """Another ceiling; it is in the shared page when this returns.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -55,6 +79,16 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.SetPhase,
                     request_deserializer=resonance__api_dot_admin_dot_v1_dot_admin__pb2.SetPhaseRequest.FromString,
                     response_serializer=resonance__api_dot_admin_dot_v1_dot_admin__pb2.PhaseStatus.SerializeToString,
+            ),
+            'GetPolicies': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPolicies,
+                    request_deserializer=resonance__api_dot_admin_dot_v1_dot_admin__pb2.GetPoliciesRequest.FromString,
+                    response_serializer=resonance__api_dot_admin_dot_v1_dot_admin__pb2.PoliciesStatus.SerializeToString,
+            ),
+            'SetPolicies': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetPolicies,
+                    request_deserializer=resonance__api_dot_admin_dot_v1_dot_admin__pb2.SetPoliciesRequest.FromString,
+                    response_serializer=resonance__api_dot_admin_dot_v1_dot_admin__pb2.PoliciesStatus.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -97,5 +131,39 @@ class Admin(object):
         return grpc.experimental.unary_unary(request, target, '/resonance.admin.v1.Admin/SetPhase',
             resonance__api_dot_admin_dot_v1_dot_admin__pb2.SetPhaseRequest.SerializeToString,
             resonance__api_dot_admin_dot_v1_dot_admin__pb2.PhaseStatus.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def GetPolicies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/resonance.admin.v1.Admin/GetPolicies',
+            resonance__api_dot_admin_dot_v1_dot_admin__pb2.GetPoliciesRequest.SerializeToString,
+            resonance__api_dot_admin_dot_v1_dot_admin__pb2.PoliciesStatus.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def SetPolicies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/resonance.admin.v1.Admin/SetPolicies',
+            resonance__api_dot_admin_dot_v1_dot_admin__pb2.SetPoliciesRequest.SerializeToString,
+            resonance__api_dot_admin_dot_v1_dot_admin__pb2.PoliciesStatus.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

@@ -33,6 +33,18 @@ class AdminStub:
     ]
     """Another mode; returns once it is in force."""
 
+    GetPolicies: grpc.UnaryUnaryMultiCallable[
+        resonance_api.admin.v1.admin_pb2.GetPoliciesRequest,
+        resonance_api.admin.v1.admin_pb2.PoliciesStatus,
+    ]
+    """How far the policies of every client of the SDK on this host may go."""
+
+    SetPolicies: grpc.UnaryUnaryMultiCallable[
+        resonance_api.admin.v1.admin_pb2.SetPoliciesRequest,
+        resonance_api.admin.v1.admin_pb2.PoliciesStatus,
+    ]
+    """Another ceiling; it is in the shared page when this returns."""
+
 class AdminAsyncStub:
     GetPhase: grpc.aio.UnaryUnaryMultiCallable[
         resonance_api.admin.v1.admin_pb2.GetPhaseRequest,
@@ -45,6 +57,18 @@ class AdminAsyncStub:
         resonance_api.admin.v1.admin_pb2.PhaseStatus,
     ]
     """Another mode; returns once it is in force."""
+
+    GetPolicies: grpc.aio.UnaryUnaryMultiCallable[
+        resonance_api.admin.v1.admin_pb2.GetPoliciesRequest,
+        resonance_api.admin.v1.admin_pb2.PoliciesStatus,
+    ]
+    """How far the policies of every client of the SDK on this host may go."""
+
+    SetPolicies: grpc.aio.UnaryUnaryMultiCallable[
+        resonance_api.admin.v1.admin_pb2.SetPoliciesRequest,
+        resonance_api.admin.v1.admin_pb2.PoliciesStatus,
+    ]
+    """Another ceiling; it is in the shared page when this returns."""
 
 class AdminServicer(metaclass=abc.ABCMeta):
     @abc.abstractmethod
@@ -62,5 +86,21 @@ class AdminServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[resonance_api.admin.v1.admin_pb2.PhaseStatus, collections.abc.Awaitable[resonance_api.admin.v1.admin_pb2.PhaseStatus]]:
         """Another mode; returns once it is in force."""
+
+    @abc.abstractmethod
+    def GetPolicies(
+        self,
+        request: resonance_api.admin.v1.admin_pb2.GetPoliciesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[resonance_api.admin.v1.admin_pb2.PoliciesStatus, collections.abc.Awaitable[resonance_api.admin.v1.admin_pb2.PoliciesStatus]]:
+        """How far the policies of every client of the SDK on this host may go."""
+
+    @abc.abstractmethod
+    def SetPolicies(
+        self,
+        request: resonance_api.admin.v1.admin_pb2.SetPoliciesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[resonance_api.admin.v1.admin_pb2.PoliciesStatus, collections.abc.Awaitable[resonance_api.admin.v1.admin_pb2.PoliciesStatus]]:
+        """Another ceiling; it is in the shared page when this returns."""
 
 def add_AdminServicer_to_server(servicer: AdminServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -170,6 +170,7 @@ class State(google.protobuf.message.Message):
     CGROUPS_FIELD_NUMBER: builtins.int
     PERCENTILE_WINDOW_SECONDS_FIELD_NUMBER: builtins.int
     RHYTHM_FIELD_NUMBER: builtins.int
+    POLICY_CEILING_FIELD_NUMBER: builtins.int
     instance: builtins.int
     """A random number of this daemon run; another value means that counters began anew."""
     sequence: builtins.int
@@ -186,6 +187,10 @@ class State(google.protobuf.message.Message):
     mode: builtins.str
     """observe, or shadow: nothing on the host is changed. adaptive, active: what helps is."""
     percentile_window_seconds: builtins.float
+    policy_ceiling: builtins.str
+    """How far the SDK's policies may go on this host, whatever a client itself is set to: observe,
+    advise, active. Empty from an older daemon: nothing is said.
+    """
     @property
     def cgroups(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___CgroupState]: ...
     @property
@@ -208,9 +213,10 @@ class State(google.protobuf.message.Message):
         cgroups: collections.abc.Iterable[global___CgroupState] | None = ...,
         percentile_window_seconds: builtins.float = ...,
         rhythm: global___Rhythm | None = ...,
+        policy_ceiling: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["rhythm", b"rhythm"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["age_seconds", b"age_seconds", "backend", b"backend", "cgroups", b"cgroups", "hierarchy", b"hierarchy", "instance", b"instance", "mode", b"mode", "monotonic_ns", b"monotonic_ns", "percentile_window_seconds", b"percentile_window_seconds", "rhythm", b"rhythm", "sequence", b"sequence", "tier", b"tier", "unix_seconds", b"unix_seconds", "valid_for_seconds", b"valid_for_seconds"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["age_seconds", b"age_seconds", "backend", b"backend", "cgroups", b"cgroups", "hierarchy", b"hierarchy", "instance", b"instance", "mode", b"mode", "monotonic_ns", b"monotonic_ns", "percentile_window_seconds", b"percentile_window_seconds", "policy_ceiling", b"policy_ceiling", "rhythm", b"rhythm", "sequence", b"sequence", "tier", b"tier", "unix_seconds", b"unix_seconds", "valid_for_seconds", b"valid_for_seconds"]) -> None: ...
 
 global___State = State
 

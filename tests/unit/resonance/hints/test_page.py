@@ -197,6 +197,7 @@ def rewrite(path: Path, offset: int, data: bytes) -> None:
         (8, struct.pack("<I", 2), "layout version 2, this SDK reads 1; update the older"),
         (12, struct.pack("<I", 8), "not a whole page"),
         (16, struct.pack("<I", 1), "not a whole page"),
+        (12, struct.pack("<III", 256, 16, 8), "not a whole page"),
         (20, struct.pack("<I", 1_000_000), "not a whole page"),
         (40, struct.pack("<I", 77), "update the older"),
     ],
@@ -339,9 +340,103 @@ def test_nothing_is_left_open(writer: PageWriter, path: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-@pytest.mark.parametrize("wrong", [3, b"/web", 1.5])
-def test_a_cgroup_that_is_no_path_is_a_mistake_of_the_program(
+@pytest.mark.parametrize("wrong", [True, b"/web", 1.5])
+def test_a_cgroup_that_is_neither_path_nor_number_is_a_mistake_of_the_program(
     writer: PageWriter, reader: PageReader, wrong: object
 ) -> None:
     with pytest.raises(TypeError, match="cgroup"):
         reader.pressure(wrong)  # type: ignore[arg-type]
+
+
+def test_a_cgroup_is_found_by_its_number(writer: PageWriter, reader: PageReader) -> None:
+    assert reader.pressure(OWN) == 0.25
+    assert reader.pressure(NEIGHBOUR) is None
+    assert reader.reason == f"{NEIGHBOUR}: has no slot"
+
+
+def test_a_reading_comes_with_its_time(writer: PageWriter, reader: PageReader) -> None:
+    at_ns = time.monotonic_ns() - 10**9
+    writer.write(at_ns, slots(), pressures(slot3=0.75))
+    assert reader.reading(OWN) == (0.75, at_ns)
+    assert reader.reading("/neighbour") is None
+
+
+def test_what_policies_may_do_is_what_was_said_last(writer: PageWriter, reader: PageReader) -> None:
+    for mode in ("observe", "advise", "active"):
+        writer.say_policy_ceiling(mode)
+        assert reader.policy_ceiling() == mode
+
+
+def test_asking_what_policies_may_do_does_not_make_the_daemon_write_more_often(
+    writer: PageWriter, reader: PageReader
+) -> None:
+    assert reader.policy_ceiling() == "active"
+    assert not writer.has_readers()
+    assert reader._thread is None
+
+
+def test_without_a_page_nobody_has_said_what_policies_may_do(
+    reader: PageReader, path: Path
+) -> None:
+    assert reader.policy_ceiling() is None
+    writer = PageWriter(path, SETTINGS, "v2", "advise")
+    assert reader.policy_ceiling() == "advise"
+    writer.close()
+
+
+@pytest.mark.parametrize("number", [0, 4, 2**32 - 1])
+def test_an_older_daemon_and_a_newer_word_say_nothing(
+    writer: PageWriter, reader: PageReader, path: Path, number: int
+) -> None:
+    rewrite(path, 88, struct.pack("<I", number))
+    assert reader.policy_ceiling() is None
+
+
+def test_what_an_operator_switched_off_stays_off_when_the_daemon_goes(
+    writer: PageWriter, reader: PageReader, path: Path
+) -> None:
+    writer.write(time.monotonic_ns(), slots(), pressures())
+    writer.say_policy_ceiling("observe")
+    assert reader.policy_ceiling() == "observe"
+    writer.write(1, slots(), pressures())  # the daemon was killed, and its page grows old
+    assert reader.policy_ceiling() == "observe"
+    path.unlink()
+    assert reader.policy_ceiling() == "observe"
+    path.write_bytes(b"broken")
+    assert reader.policy_ceiling() == "observe"
+
+
+def test_a_new_daemon_says_otherwise(writer: PageWriter, reader: PageReader, path: Path) -> None:
+    writer.say_policy_ceiling("observe")
+    assert reader.policy_ceiling() == "observe"
+    successor = PageWriter(path, SETTINGS, "v2", "advise")
+    successor.write(time.monotonic_ns(), slots(), pressures())
+    writer.write(1, slots(), pressures())
+    assert reader.policy_ceiling() == "advise"
+    successor.close()
+
+
+def test_a_stale_page_of_a_killed_daemon_still_has_its_word(
+    writer: PageWriter, reader: PageReader
+) -> None:
+    writer.say_policy_ceiling("observe")
+    writer.write(1, slots(), pressures())
+    assert reader.policy_ceiling() == "observe"
+    assert reader.pressure() is None
+
+
+def test_a_forked_child_knows_what_policies_may_do(
+    writer: PageWriter, reader: PageReader, path: Path
+) -> None:
+    writer.say_policy_ceiling("observe")
+    assert reader.policy_ceiling() == "observe"
+    path.unlink()
+    assert in_child(lambda: reader.policy_ceiling() == "observe")
+
+
+def test_a_closed_reader_does_not_know_what_policies_may_do(
+    writer: PageWriter, reader: PageReader
+) -> None:
+    assert reader.policy_ceiling() == "active"
+    reader.close()
+    assert reader.policy_ceiling() is None

@@ -16,6 +16,7 @@ from fakes.snapshots import OTHER, WEB, snapshot
 from resonanced.errors import StartError
 from resonanced.hints.page import HEADER, MAGIC, RECORD, PageWriter
 from resonanced.hints.settings import HintsSettings
+from resonanced.model import PolicyMode
 
 SETTINGS = HintsSettings()
 SIZE = 128 + 64 * 32
@@ -56,7 +57,8 @@ def test_offsets_are_those_of_the_document() -> None:
         "sequence": 64,
         "monotonic_ns": 72,
         "slots_generation": 80,
-        "pad1": 88,
+        "policy_ceiling": 88,
+        "pad1": 92,
     }
     assert {name: RECORD.fields[name][1] for name in RECORD.names} == {
         "cgroup_id": 0,
@@ -171,3 +173,23 @@ def test_a_write_that_failed_does_not_spoil_the_next(writer: PageWriter, path: P
     writer.write(2, fresh.slots, fresh.pressure)
     assert header(path)["sequence"] % 2 == 0
     assert records(path)[WEB.index]["pressure"] == 0.25
+
+
+@pytest.mark.parametrize(("mode", "number"), [("observe", 1), ("advise", 2), ("active", 3)])
+def test_a_new_page_says_what_is_configured(tmp_path: Path, mode: PolicyMode, number: int) -> None:
+    path = tmp_path / "configured.page"
+    writer = PageWriter(path, SETTINGS, "v2", mode)
+    assert header(path)["policy_ceiling"] == number
+    writer.close()
+
+
+def test_the_policy_ceiling_is_there_at_once_and_touches_nothing_else(
+    writer: PageWriter, path: Path
+) -> None:
+    before = path.read_bytes()
+    writer.say_policy_ceiling("observe")
+    after = path.read_bytes()
+    assert after == before[:88] + b"\x01\0\0\0" + before[92:]
+    fresh = snapshot()
+    writer.write(fresh.monotonic_ns, fresh.slots, fresh.pressure)
+    assert header(path)["policy_ceiling"] == 1

@@ -45,6 +45,13 @@ def test_before_the_first_snapshot_the_backend_in_force_is_told() -> None:
     assert registry.get_sample_value("resonance_last_tick_timestamp_seconds") is None
 
 
+def test_how_far_policies_may_go_is_told() -> None:
+    told = _registry(snapshot(policy_ceiling="observe")).get_sample_value(
+        "resonance_policy_ceiling_info", {"mode": "observe"}
+    )
+    assert told == 1
+
+
 def test_rejected_backends_and_unattached_programs_are_told() -> None:
     rejected = (Rejection(backend="core", reason="no BTF"),)
     report = msgspec.structs.replace(REPORT, backend="bcc", tier="bcc", rejected=rejected)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""How loaded a server says it is."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Version 1 of the load report: ``load_report.proto`` and its generated stubs."""
