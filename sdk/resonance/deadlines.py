@@ -19,7 +19,7 @@ import inspect
 import re
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar, Token, copy_context
 from functools import wraps
 from math import isfinite
@@ -106,7 +106,8 @@ class deadline:  # noqa: N801 -- read as a verb in a `with`, as `contextlib.supp
 
     def __exit__(self, *_: object) -> None:
         assert self._token is not None
-        _deadline.reset(self._token)
+        with suppress(ValueError):  # a coroutine thrown away with its loop, in another context
+            _deadline.reset(self._token)
 
 
 def _is_duration(seconds: Any) -> bool:
@@ -114,9 +115,8 @@ def _is_duration(seconds: Any) -> bool:
     return is_number and isfinite(seconds) and seconds >= 0.0
 
 
-def absolute() -> float | None:
-    """Return when the work must be done, on the clock of `time.monotonic`; ``None``: whenever."""
-    return _deadline.get()
+absolute: Final[Callable[[], float | None]] = _deadline.get
+"""Return when the work must be done, on the clock of `time.monotonic`; ``None``: whenever."""
 
 
 def remaining() -> float | None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -43,6 +44,8 @@ IDEMPOTENT = TaskHint(idempotent=True)
 HEDGE = Policy(hedge=HedgePolicy(delay=SOON))
 RETRY = Policy(retry=RetryPolicy(base_delay=0.0, max_delay=0.0))
 BOTH = HEDGE | RETRY
+UNHURRIED = RETRY | HedgePolicy(delay=0.2)
+"""What fails at once has failed long before it is copied."""
 
 Make = Callable[..., Driver]
 
@@ -155,18 +158,18 @@ def test_critical_work_may_be_copied_twice(make: Make) -> None:
     assert sorted(script.left) == [1, 2]
 
 
+def is_late(script: Script) -> bool:
+    """Tell whether a copy would have been sent long ago."""
+    attempt = script.attempts[0]
+    return time.monotonic() > attempt.started_at + 5 * SOON
+
+
 def test_what_may_not_be_done_twice_runs_once_and_says_so(make: Make) -> None:
-    made, script = make(HEDGE), Script(returns("late", lambda script: is_late(script)))
+    made, script = make(HEDGE), Script(returns("late", is_late))
     outcome = made.call(TARGETS, script, hint=TaskHint(idempotent=False))
     assert (outcome.result, outcome.attempts) == ("late", 1)
     assert outcome.reasons == (Reason.CHOSEN, Reason.NOT_IDEMPOTENT)
     assert made.at_rest().refused == {Reason.NOT_IDEMPOTENT: 1}
-
-
-def is_late(script: Script) -> bool:
-    """Tell whether a copy would have been sent long ago."""
-    attempt = script.attempts[0]
-    return deadlines.time.monotonic() > attempt.started_at + 5 * SOON
 
 
 @pytest.mark.parametrize(
@@ -257,7 +260,7 @@ def test_a_retry_goes_to_another_replica(make: Make) -> None:
 
 
 def test_a_retry_may_be_copied_in_its_turn(make: Make) -> None:
-    made = make(BOTH)
+    made = make(UNHURRIED)
     script = Script(raises(OSError()), hangs(), returns("third"))
     outcome = made.call(("a", "b", "c"), script, hint=IDEMPOTENT)
     assert (outcome.result, outcome.attempts) == ("third", 3)
@@ -525,7 +528,7 @@ def test_a_retry_is_only_counted(make: Make, mode: Any) -> None:
 
 
 def test_a_mode_that_changes_meanwhile_counts_at_once(make: Make) -> None:
-    made = make(RETRY | HedgePolicy(delay=0.5))
+    made = make(UNHURRIED)
     script = Script(
         raises(OSError(), would_hedge(made), before=lambda: made.client.set_mode("observe"))
     )
@@ -655,7 +658,7 @@ def test_each_profile_works(make: Make, profile: str) -> None:
 
 
 def test_a_report_adds_up(make: Make) -> None:
-    made = make(BOTH)
+    made = make(UNHURRIED)
     for script in (
         Script(returns("plain")),
         Script(hangs(), returns("copy")),
@@ -676,11 +679,10 @@ def test_a_report_adds_up(make: Make) -> None:
     report = made.at_rest()
     assert report.name == "search"
     assert report.calls == 6 == report.successes + report.failures
-    assert report.attempts == report.calls + report.hedges + report.retries >= 10
-    assert report.hedges >= 3  # or more, where this machine was busy for a millisecond
-    assert (report.hedges_won, report.retries) == (2, 1)
+    assert report.attempts == report.calls + report.hedges + report.retries == 10
+    assert (report.hedges, report.hedges_won, report.retries) == (3, 2, 1)
     assert (report.inflight, report.calls_inflight) == (0, 0)
-    assert report.hedge_delay_seconds == SOON
+    assert report.hedge_delay_seconds == 0.2
     assert {each.target for each in report.replicas} == set(TARGETS)
     assert all(each.inflight == 0 for each in report.replicas)
     assert set(report.latency_seconds) >= {0.5, 0.99}

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from resonance import AsyncClient, Client, current_attempt
 from resonance.client import ServiceReport
@@ -187,7 +187,7 @@ class InThreads:
     def retry(self, script: Script, policy: Any = None, **how: Any) -> Outcome[Any]:
         return self.client.retry(script.in_thread, policy, **how)
 
-    def nested(self, verb: Literal["hedge", "retry"], script: Script, policy: Any) -> Act:
+    def nested(self, verb: str, script: Script, policy: Any) -> Act:
         return Act(lambda: getattr(self, verb)(script, policy).result)
 
     def plain(self, value: object) -> Any:
@@ -224,7 +224,7 @@ class InTasks:
     def retry(self, script: Script, policy: Any = None, **how: Any) -> Outcome[Any]:
         return self.run(self.client.retry(script.in_task, policy, **how))
 
-    def nested(self, verb: Literal["hedge", "retry"], script: Script, policy: Any) -> Act:
+    def nested(self, verb: str, script: Script, policy: Any) -> Act:
         async def call() -> object:
             return (await getattr(self.client, verb)(script.in_task, policy)).result
 
@@ -267,7 +267,7 @@ def at_rest(client: Client) -> ServiceReport:
 
 
 @contextmanager
-def driver(kind: str, *arguments: Any, **how: Any) -> Iterator[Driver]:
+def driver(kind: str, *arguments: Any, **how: Any) -> Generator[Driver]:
     """Make a client of a kind: ``worker``, ``inline`` or ``asyncio``."""
     made: Driver
     if kind == "asyncio":

@@ -29,7 +29,7 @@ SHARES = st.floats(0.0, 1.0)
 ALGORITHMS = st.sampled_from(["gradient2", "vegas"])
 
 
-@given(SHARES, st.floats(0.0, 20.0), SHARES, st.lists(st.sampled_from("ssssth"), max_size=200))
+@given(SHARES, st.floats(1.0, 20.0), SHARES, st.lists(st.sampled_from("ssssth"), max_size=200))
 def test_extra_attempts_never_cost_more_than_was_paid(
     ratio: float, cap: float, share: float, events: list[str]
 ) -> None:

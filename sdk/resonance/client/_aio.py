@@ -13,11 +13,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar
 
 from resonance.client._aio_batcher import AsyncBatcher
-from resonance.client._aio_flight import AsyncFlight, AsyncPlan, current_task
+from resonance.client._aio_flight import AsyncFlight, AsyncPlan, closing_of, current_task
 from resonance.client._aio_submissions import AsyncSubmissions
 from resonance.client._aio_tasks import AsyncTask
 from resonance.client._base import AnyPolicy, ClientBase, relate
-from resonance.client._current import reset_current, set_current
+from resonance.client._current import OVERRIDE, reset_current, set_current
 from resonance.client._flight_base import NOTHING, is_failure
 from resonance.client._run import run_coroutine
 from resonance.client._wheel import LoopWheel, Slot
@@ -145,7 +145,15 @@ class AsyncClient(ClientBase):
         Exception
             What the last attempt raised.
         """
-        state = self._service("call", service, fn, policy)
+        try:  # as `_service` would, for what most calls are
+            known = self._recent["call"][fn.__qualname__]
+            is_known = known[1] is fn.__code__ and known[0] is policy and service is None
+        except (AttributeError, KeyError):
+            known, is_known = None, False
+        if known is not None and is_known and OVERRIDE.get() is None:
+            state = known[2]
+        else:
+            state = self._service("call", service, fn, policy)
         return self._run("call", state, targets, fn, hint, timeout, key, classify)
 
     def hedge(
@@ -455,8 +463,11 @@ class AsyncClient(ClientBase):
         slot = None
         if call.due_at < inf or deadline < inf:
             task = current_task()
+            wheel = self._wheel
+            if wheel is None or wheel.loop is not task.get_loop():
+                wheel = self._wheel_here()
             call.plan = AsyncPlan(verb, fn, classify, copy_context(), task, task.cancelling())
-            slot = self._wheel_here().put(min(call.due_at, deadline), call, now)
+            slot = wheel.put(min(call.due_at, deadline), call, now)
         try:
             if deadline < inf:
                 result = await run_coroutine(call, fn)
@@ -465,7 +476,10 @@ class AsyncClient(ClientBase):
                 try:
                     result = await (fn() if targets is None else fn(call.replica.target))
                 finally:
-                    reset_current(token)
+                    try:  # noqa: SIM105 -- on the path of every call
+                        reset_current(token)
+                    except ValueError:  # thrown away with its loop, and not in its own context
+                        pass
             has_failed = classify is not None and is_failure(classify, result)
         except BaseException as error:  # noqa: BLE001 -- the flight hands it to the caller
             return await self._land(verb, call, fn, classify, slot, NOTHING, error)
@@ -512,6 +526,12 @@ class AsyncClient(ClientBase):
         error: BaseException | None = None,
     ) -> Outcome[T]:
         """Go on after a first attempt that ended in this task, and may not be the end."""
+        closing = closing_of(error)
+        if closing is not None and call.flight is None:
+            if slot is not None:
+                slot.pop(call, None)
+            call.service.cancelled(call, monotonic())
+            raise closing
         if call.plan is None:
             task = current_task()
             call.plan = AsyncPlan(verb, fn, classify, copy_context(), task, task.cancelling())

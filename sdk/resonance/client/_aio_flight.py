@@ -23,7 +23,7 @@ from resonance.client._run import run_coroutine
 from resonance.client._wheel import LoopWheel, Slot
 from resonance.policies import Attempt, Call, Classify, Outcome
 
-__all__ = ["AsyncFlight", "AsyncPlan", "current_task"]
+__all__ = ["AsyncFlight", "AsyncPlan", "closing_of", "current_task"]
 
 T = TypeVar("T")
 
@@ -59,6 +59,21 @@ def current_task() -> asyncio.Task[Any]:
     task = asyncio.current_task()
     assert task is not None
     return task
+
+
+def closing_of(error: BaseException | None) -> GeneratorExit | None:
+    """Return what says that the coroutine is being closed, after which it must not wait again.
+
+    It is closed when its loop has ended without it, outside of its task; so leaving what was
+    entered there may have failed in turn, and that is what is seen.
+
+    Parameters
+    ----------
+    error : BaseException, optional
+    """
+    while error is not None and not isinstance(error, GeneratorExit):
+        error = error.__context__
+    return error
 
 
 class AsyncFlight(FlightBase[T]):
@@ -172,13 +187,14 @@ class AsyncFlight(FlightBase[T]):
     def _leave(self, attempt: Attempt, result: Any, error: BaseException | None) -> None:
         """Tell the end of an attempt in the caller's task, whose own end it may be, too."""
         self._inside = None
+        error = closing_of(error) or error
         self.ended(attempt, result, error)
         is_asked_by_others = self._take_back() > self._was_cancelling
         if isinstance(error, asyncio.CancelledError):
             if is_asked_by_others or not attempt.is_cancelled:
                 raise error  # somebody else cancelled the caller, or the function itself
         elif isinstance(error, GeneratorExit):
-            raise error  # the loop is gone
+            raise error
         elif error is not None and not isinstance(error, Exception) and self._call.is_settled:
             raise error  # Ctrl-C is obeyed, though a copy may have answered already
 
@@ -208,8 +224,10 @@ class AsyncFlight(FlightBase[T]):
             self._cancel(self._service.abandon(call, now, is_late=True))
             self._wake()
             return
-        copy = self._service.due(call, now) if now >= call.due_at else None
-        self._watch(now)
+        try:
+            copy = self._service.due(call, now) if now >= call.due_at else None
+        finally:  # its deadline is kept, whatever a target's own comparison raises
+            self._watch(now)
         if copy is not None:
             self._launch(copy)
 
@@ -227,7 +245,7 @@ class AsyncFlight(FlightBase[T]):
             if not copy.is_cancelled:
                 raise  # the loop ends
         except BaseException as error:  # noqa: BLE001 -- it is the caller's, and handed to him
-            self.ended(copy, error=error)
+            self.ended(copy, error=closing_of(error) or error)
         else:
             self.ended(copy, result)
 
@@ -255,6 +273,8 @@ class AsyncFlight(FlightBase[T]):
 
     def _cancel(self, losers: list[Attempt]) -> None:
         cancel_all(losers)
+        if self._wheel.loop.is_closed():
+            return  # no task of it runs any more
         for attempt in losers:
             if attempt is self._inside:
                 self._interrupts += 1
@@ -263,5 +283,5 @@ class AsyncFlight(FlightBase[T]):
                 self._copies[attempt].cancel()
 
     def _wake(self) -> None:
-        if self._woken is not None and not self._woken.done():
+        if self._woken is not None and not (self._woken.done() or self._wheel.loop.is_closed()):
             self._woken.set_result(None)

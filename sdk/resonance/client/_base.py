@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from math import inf
 from time import monotonic
-from typing import Any, Final, get_args
+from typing import Any, Final, cast, get_args
 
 from resonance import deadlines
 from resonance.client._current import CURRENT, OVERRIDE
@@ -27,6 +27,7 @@ from resonance.policies import (
     Call,
     ChoicePolicy,
     Classify,
+    EjectionPolicy,
     Failure,
     HedgePolicy,
     LimitPolicy,
@@ -47,6 +48,7 @@ AnyPolicy = (
     | RetryPolicy
     | BudgetPolicy
     | ChoicePolicy
+    | EjectionPolicy
     | LimitPolicy
     | ThrottlePolicy
     | BatchPolicy
@@ -192,11 +194,7 @@ class ClientBase:
             return found
         if len(self._services) >= _MOST_SERVICES:
             self._forget_oldest()
-        if policy is None:
-            whole = self.default
-        else:
-            whole = policy if isinstance(policy, Policy) else self.default | policy
-        whole = _for_verb(verb, whole)
+        whole = _for_verb(verb, self._whole(policy))
         if whole.choice.algorithm == "prequal" and not self._can_ask:
             wanted = "prequal asks the replicas how busy they are: make the client with probe=..."
             raise PolicyError("ChoicePolicy.algorithm", wanted)
@@ -211,6 +209,16 @@ class ClientBase:
         self._limit_mode(found)
         self._services[key] = found
         return found
+
+    def _whole(self, policy: AnyPolicy | None) -> Policy:
+        """Return a policy with all its parts."""
+        if policy is None:
+            return self.default
+        given = cast("object", policy)
+        if not isinstance(given, AnyPolicy):
+            wanted = "must be a Policy or a part of one; resonance.policies.load reads a profile"
+            raise PolicyError("policy", f"{wanted}, not {given!r}")
+        return policy if isinstance(policy, Policy) else self.default | policy
 
     def _forget_oldest(self) -> None:
         for key, service in self._services.items():

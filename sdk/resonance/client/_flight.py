@@ -178,7 +178,8 @@ class Flight(FlightBase[T]):
         now : float
             On the monotonic clock in seconds.
         """
-        call, copy = self._call, None
+        call = self._call
+        copy: Attempt | None = None
         losers: list[Attempt] = []
         with self._lock:
             if call.is_settled:
@@ -186,10 +187,11 @@ class Flight(FlightBase[T]):
             if now >= call.deadline:
                 self._is_late = True
                 losers = self._service.abandon(call, now, is_late=True)
-            elif now >= call.due_at:
-                copy = self._service.due(call, now)
-            if not self._is_late:
-                self._watch(now)
+            else:
+                try:
+                    copy = self._service.due(call, now) if now >= call.due_at else None
+                finally:  # its deadline is kept, whatever a target's own comparison raises
+                    self._watch(now)
         if self._is_late:
             cancel_all(losers)
             self._mailbox.put(None)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from math import inf
 from time import monotonic
 from typing import TypeVar
@@ -64,4 +65,5 @@ async def run_coroutine(attempt: Attempt, fn: Callable[..., Awaitable[T]]) -> T:
                 return await (fn() if call.targets is None else fn(attempt.target))
         return await (fn() if call.targets is None else fn(attempt.target))
     finally:
-        CURRENT.reset(token)
+        with suppress(ValueError):  # thrown away with its loop, and not in its own context
+            CURRENT.reset(token)

@@ -81,17 +81,17 @@ class _Wheel:
         """Tell what went wrong with one call; the others are looked after all the same."""
         raise NotImplementedError
 
-    def _look(self, now: float) -> None:
-        """Do what is due."""
-        for call in self._take(now):
+    def _look(self, reached: int = 0) -> None:
+        """Do what is due; a slot whose time was waited for is, even if the clock stands still."""
+        now = max(monotonic(), reached / _SLOTS_PER_SECOND)
+        for call in self._take(max(int(now * _SLOTS_PER_SECOND), reached)):
             try:
                 self._on_time(call, now)
             except Exception as error:  # noqa: BLE001 -- such as of a target's own comparison
                 self._complain(error)
 
-    def _take(self, now: float) -> list[Call]:
-        """Return the calls for which something is due, which are ours then."""
-        last = int(now * _SLOTS_PER_SECOND)
+    def _take(self, last: int) -> list[Call]:
+        """Return the calls in the slots up to one, which are ours then."""
         taken: list[Call] = []
         while self._order and self._order[0] <= last:
             taken += self._emptied(heappop(self._order))
@@ -148,8 +148,8 @@ class LoopWheel(_Wheel):
 
     def _turn(self) -> None:
         self._timer = None
-        self._armed = 0  # what is put meanwhile is seen below
-        self._look(monotonic())
+        reached, self._armed = self._armed, 0  # what is put meanwhile is seen below
+        self._look(reached)
         self._armed = _NEVER
         number = self._next()
         if number < _NEVER:
@@ -208,12 +208,12 @@ class ThreadWheel(_Wheel):
         self._wake.set()
 
     def _run(self) -> None:
-        idle_since, last = monotonic(), _NEVER
+        idle_since, last, reached = monotonic(), _NEVER, 0
         while True:
             self._wake.clear()
             self._armed = _NEVER  # whoever comes after `_next` has looked, arms it anew
+            self._look(reached)
             now = monotonic()
-            self._look(now)
             with self._guard:
                 number = self._next()
                 if self._slots.get(number):
@@ -225,5 +225,5 @@ class ThreadWheel(_Wheel):
                     idle_since, last = now, number
                 self._armed = number
                 pause = self._armed / _SLOTS_PER_SECOND - monotonic()
-            if pause > 0:
-                self._wake.wait(min(pause, _IDLE_SECONDS))
+            was_woken = pause > 0 and self._wake.wait(min(pause, _IDLE_SECONDS))
+            reached = 0 if was_woken or pause > _IDLE_SECONDS else number

@@ -67,6 +67,9 @@ class Workers:
                 except RuntimeError:  # the system has no thread left, or the interpreter ends
                     self._threads -= 1
                     return False
+                except KeyboardInterrupt:  # it has begun even so, and the job must have an end
+                    self._jobs.put(job)
+                    raise
             else:
                 return False
             self._jobs.put(job)

@@ -334,6 +334,8 @@ class Service:
             call.would_hedge_at = now
             self.counts.would_hedge += 1
             return None
+        if Reason.HEDGED_EARLY in decision.reasons:
+            call.hedge_delay = now - call.started_at
         attempt = self._begin(call, decision.replica, now, is_hedge=True)
         self.counts.hedges += 1
         if call.hint.importance == "critical":

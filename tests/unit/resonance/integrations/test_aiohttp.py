@@ -70,9 +70,11 @@ async def test_another_middleware_may_change_the_request_before() -> None:
 
     with Replica() as replica:
         middleware = Middleware(replicas={NAME: [replica.url]})
-        async with aiohttp.ClientSession(middlewares=[sign, middleware]) as session:
-            async with session.get(NAME) as response:
-                assert response.url.host == "search.test"
+        async with (
+            aiohttp.ClientSession(middlewares=[sign, middleware]) as session,
+            session.get(NAME) as response,
+        ):
+            assert response.url.host == "search.test"
         assert replica.requests[0].headers["signature"] == "x"
         await middleware.close()
 
@@ -95,9 +97,11 @@ async def test_a_body_that_is_at_hand_is_repeated(body: bytes | str) -> None:
     with Replica() as replica:
         replica.will(hang_up)
         middleware = Middleware(policy=RetryPolicy(base_delay=0.0), replicas={NAME: [replica.url]})
-        async with aiohttp.ClientSession(middlewares=[middleware]) as session:
-            async with session.put(NAME, data=body) as response:
-                assert response.status == 200
+        async with (
+            aiohttp.ClientSession(middlewares=[middleware]) as session,
+            session.put(NAME, data=body) as response,
+        ):
+            assert response.status == 200
         sent = body if isinstance(body, bytes) else body.encode()
         assert [seen.body for seen in replica.requests] == [sent, sent]
         await middleware.close()
