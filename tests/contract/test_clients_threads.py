@@ -79,6 +79,15 @@ def test_a_callback_given_too_late_is_called_at_once(client: Client) -> None:
 # ---- interrupts --------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Have SIGINT interrupt, which a shell ignores for what it runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @EITHER_WAY
 def test_an_interrupt_before_a_retry_ends_the_call(client: Client, inline: bool) -> None:
     policy = Policy(retry=RetryPolicy(strategy="fixed", base_delay=NEVER, max_delay=NEVER))
@@ -172,11 +181,13 @@ def test_what_breaks_the_timer_of_one_call_leaves_the_others_theirs(
     script = Script(
         returns("first", lambda _: bool(told), before=lambda: targets.append(["unhashable"]))
     )
-    outcome = client.call(targets, script.in_thread, hint=IDEMPOTENT, inline=True)
+    unhurried = HEDGE | HedgePolicy(delay=0.2)  # not before the list has changed
+    outcome = client.call(targets, script.in_thread, unhurried, hint=IDEMPOTENT, inline=True)
     assert outcome.result == "first"
     assert isinstance(told[0], TypeError)
     copied = Script(hangs(), returns("copy"))
-    assert client.call(TARGETS, copied.in_thread, hint=IDEMPOTENT, inline=True).result == "copy"
+    outcome = client.call(TARGETS, copied.in_thread, unhurried, hint=IDEMPOTENT, inline=True)
+    assert outcome.result == "copy"
     at_rest(client)
 
 

@@ -4,6 +4,7 @@
 from typing import assert_type
 
 import resonance
+from resonance.client import ServiceReport
 from resonance.hints import Latency, PolicyCeiling, Reading, Resolution, State, Status
 from resonance.periodic import AsyncTicks, Tick, Ticks
 from resonance.periodic import Status as TimerStatus
@@ -71,3 +72,79 @@ def hasty() -> None:
     resonance.every(0.1)  # expect: error
     resonance.every(0.1, name="flush", importance="vital")  # expect: error
     resonance.every(0.1, name="flush", on_late="burst")  # expect: error
+
+
+def connect(target: str) -> int:
+    return len(target)
+
+
+def with_a_client() -> None:
+    hint = resonance.TaskHint(idempotent=True, importance="high")
+    policy = resonance.HedgePolicy(delay=0.010) | resonance.RetryPolicy()
+    assert_type(policy, resonance.Policy)
+    with resonance.Client(policy, mode="advise") as client:
+        outcome = client.call(["a", "b"], connect, hint=hint, timeout=1.0)
+        assert_type(outcome, resonance.Outcome[int])
+        assert_type(outcome.result, int)
+        assert_type(outcome.hedge_delay, float | None)
+        assert_type(outcome.reasons, tuple[resonance.Reason, ...])
+        assert_type(client.hedge(lambda: "page").result, str)
+        assert_type(client.retry(lambda: b"page", resonance.RetryPolicy()).result, bytes)
+        assert_type(client.now(lambda: 1.5).result, float)
+        assert_type(client.explain(outcome), str)
+        assert_type(client.report(), tuple[ServiceReport, ...])
+        client.call("a", "b")  # expect: error
+        client.set_mode("on")  # expect: error
+        client.retry(lambda: 1, "balanced")  # expect: error
+        outcome.result = 2  # expect: error
+
+        @client.hedged(resonance.HedgePolicy(delay=0.010), hint=hint)
+        def read(key: str, *, fresh: bool = False) -> list[str]:
+            return [key] if fresh else []
+
+        assert_type(read("key", fresh=True), list[str])
+        read(7)  # expect: error
+
+
+async def with_an_async_client() -> None:
+    async def read(target: str) -> bytes:
+        attempt = resonance.current_attempt()
+        if attempt is not None:
+            assert_type(attempt.number, int)
+            attempt.on_cancel(lambda: None)
+        return target.encode()
+
+    async with resonance.AsyncClient("balanced") as client:
+        outcome = await client.call(["a", "b"], read)
+        assert_type(outcome, resonance.Outcome[bytes])
+        assert_type((await client.hedge(lambda: read("a"))).result, bytes)
+        await client.retry(lambda: 1)  # expect: error
+
+        @client.retried(resonance.RetryPolicy(max_attempts=5))
+        async def write(row: int) -> str:
+            return str(row)
+
+        assert_type(await write(1), str)
+        await write("row")  # expect: error
+
+
+def forgetful() -> str:
+    return resonance.current_attempt().target  # expect: error
+
+
+def mistaken() -> None:
+    resonance.TaskHint(importance="vital")  # expect: error
+    resonance.RetryPolicy(strategy="jitter")  # expect: error
+    resonance.HedgePolicy(dealy=0.010)  # expect: error
+    resonance.Policy() | resonance.TaskHint()  # expect: error
+    resonance.HedgePolicy().delay = 1.0  # expect: error
+
+
+def classify(value: object) -> resonance.Failure | None:
+    return resonance.Failure("retriable", pushback=0.5) if value == 503 else None
+
+
+def with_a_deadline() -> None:
+    with resonance.deadline(0.250), resonance.Client() as client:
+        client.call(("a",), str, classify=classify)
+        assert_type(resonance.deadlines.remaining(), float | None)

@@ -70,6 +70,11 @@ def closing_of(error: BaseException | None) -> GeneratorExit | None:
     Parameters
     ----------
     error : BaseException, optional
+
+    Returns
+    -------
+    GeneratorExit or None
+        ``None``: it is not being closed.
     """
     while error is not None and not isinstance(error, GeneratorExit):
         error = error.__context__

@@ -20,7 +20,6 @@ class Reason(StrEnum):
     ONLY_REPLICA = "only_replica"
     CHOSEN = "chosen"
     EJECTED_OTHERS = "ejected_others"
-    ALL_EJECTED = "all_ejected"
     # a hedge that was sent
     HEDGED = "hedged"
     HEDGED_EARLY = "hedged_early"
@@ -71,7 +70,6 @@ SENTENCES: Final[dict[Reason, str]] = {
     Reason.ONLY_REPLICA: "there is one replica",
     Reason.CHOSEN: "chosen among the replicas by their state",
     Reason.EJECTED_OTHERS: "chosen among those replicas that are not ejected",
-    Reason.ALL_EJECTED: "every replica is ejected, so all were considered",
     Reason.HEDGED: "a copy was sent, because the first attempt was slower than most",
     Reason.HEDGED_EARLY: "a copy was sent early: the first replica's tasks wait for a CPU",
     Reason.HEDGE_WON: "the copy answered first",

@@ -51,6 +51,14 @@ PLAIN = Policy()
 BOTH_WAYS = pytest.mark.parametrize("inline", [False, True], ids=["in a worker", "inline"])
 
 
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Have SIGINT interrupt, which a shell ignores for what it runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[BaseException | None]:
     """What a program is told of exceptions that reach nobody."""
