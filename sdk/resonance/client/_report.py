@@ -25,12 +25,15 @@ class ReplicaReport(msgspec.Struct, frozen=True):
     pressure : float or None
         Share of time its tasks wait for a CPU, 0 to 1; ``None``: not known.
     is_ejected : bool
+    utilization : float or None
+        What it said of itself in its last load report, 0 to 1 and above when overloaded.
     """
 
     target: str
     inflight: int
     pressure: float | None
     is_ejected: bool
+    utilization: float | None = None
 
 
 class ServiceReport(msgspec.Struct, frozen=True):
@@ -125,7 +128,11 @@ def report_of(service: Service, now: float) -> ServiceReport:
         latency_seconds={q: value for q, value in quantiles.items() if value is not None},
         replicas=tuple(
             ReplicaReport(
-                str(each.target), each.inflight, each.known_pressure(now), each.ejected_until > now
+                str(each.target),
+                each.inflight,
+                each.known_pressure(now),
+                each.ejected_until > now,
+                each.utilization,
             )
             for each in service.cluster.candidates
         ),

@@ -104,7 +104,6 @@ class Service:
         self.has_timeout = policy.timeout is not None
         self.pushed_back_until = -inf
         self.hedge_delay = inf
-        self.no_delay: Reason | None = None
         self.guard: AbstractContextManager[object] = nullcontext()
         self.sense: Callable[[Sequence[Replica], float], None] | None = None
         self._orphans: list[tuple[float, Attempt]] = []

@@ -53,11 +53,12 @@ def test_a_report_shows_each_replica() -> None:
         service.finish(call, None, NOW)
     service.fail(call, NOW, Failure())
     service.open(["a", "b"], NOW)
-    service.cluster.report("b", 0.25, None, NOW)
+    service.cluster.report("b", 0.25, 0.5, NOW)
     by_target = {each.target: each for each in report_of(service, NOW).replicas}
     assert by_target["a"].is_ejected
     assert not by_target["b"].is_ejected
     assert (by_target["a"].inflight, by_target["b"].inflight) == (0, 1)
+    assert (by_target["a"].utilization, by_target["b"].utilization) == (None, 0.5)
     assert (by_target["a"].pressure, by_target["b"].pressure) == (None, 0.25)
 
 
