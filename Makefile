@@ -18,8 +18,9 @@ PIP_INSTALL := pip install --quiet --disable-pip-version-check
 
 UBUNTU := $(shell . /etc/os-release 2>/dev/null && [[ "$$ID $${ID_LIKE:-}" == *ubuntu* ]] && echo yes)
 RUN_PACKAGES := python3-venv clang libbpf-dev libbpf1 python3-bpfcc
-TEST_PACKAGES := $(RUN_PACKAGES) prometheus libbpf-tools iproute2 procps dbus-daemon systemd \
-  $(if $(UBUNTU),linux-tools-generic,linux-perf)
+# Ubuntu's chromium is a snap, which a test cannot start.
+TEST_PACKAGES := $(RUN_PACKAGES) prometheus libbpf-tools iproute2 procps dbus-daemon systemd nginx \
+  $(if $(UBUNTU),linux-tools-generic,linux-perf chromium)
 
 BTF := /sys/kernel/btf/vmlinux
 # The header is the running kernel's; the objects relocate themselves to any other.
@@ -32,7 +33,7 @@ BPF_ARCH := $(or $(patsubst x86_64,x86,$(filter x86_64,$(MACHINE))), \
   $(patsubst aarch64,arm64,$(filter aarch64,$(MACHINE))),$(MACHINE))
 
 # ---- verbs -----------------------------------------------------------------------------------
-.PHONY: help run test privileged demo-phase demo-hedge bench check stubs-are-fresh proto bpf clean
+.PHONY: help run test privileged demo-phase demo-hedge bench headline check stubs-are-fresh proto bpf clean
 
 help: ## list the verbs
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -64,6 +65,9 @@ bench: ## list the benches
 bench-%: test-packages .venv/dev.stamp bpf
 	@$(BIN)/python tests/bench/bench_$*.py $(ARGS)
 
+headline: run-packages .venv/dev.stamp ## write the README's headline from docs/results
+	@$(BIN)/resonance bench headline docs/results --into README.md
+
 check: run-packages .venv/dev.stamp ## format, lint, types, contracts, stubs
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -83,8 +87,9 @@ clean: ## remove what these verbs made, but for packages of the system
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # ---- packages of the system ------------------------------------------------------------------
-# apt-get is called only when something is missing. Prometheus comes for its promtool alone: the
-# policy file keeps its service from starting now, and it is not enabled for later.
+# apt-get is called only when something is missing. Prometheus comes for its promtool, nginx for
+# tests that start their own: the policy file keeps their services from starting now, and they are
+# not enabled for later.
 APT_INSTALL := apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300
 
 define install_packages
@@ -103,7 +108,9 @@ fi; \
 export DEBIAN_FRONTEND=noninteractive; \
 $(APT_INSTALL) $$missing >/dev/null 2>&1 \
   || { apt-get update -qq && $(APT_INSTALL) $$missing >/dev/null; }; \
-[[ $$missing != *prometheus* ]] || systemctl --quiet disable prometheus
+for served in prometheus nginx; do \
+  [[ " $$missing " != *" $$served "* ]] || systemctl --quiet disable $$served; \
+done
 endef
 
 .PHONY: run-packages test-packages
@@ -122,7 +129,7 @@ test-packages:
 	@touch $@
 
 .venv/dev.stamp: pyproject.toml | .venv/bin/python
-	@$(BIN)/$(PIP_INSTALL) --editable '.[daemon,cli,core,viz,dev]'
+	@$(BIN)/$(PIP_INSTALL) --editable '.[daemon,cli,core,viz,bench,dev]'
 	@touch $@ .venv/run.stamp
 
 # ---- BPF objects -----------------------------------------------------------------------------

@@ -14,6 +14,7 @@
     periodic      timers without drift whose phase the daemon may choose; `every` is its door,
                   and `next_valley` says when the node is least busy with such work
     embedded      the same choice without a daemon: `Core`
+    bench         open-loop load, comparison, report: what did it gain?
     errors        what a call can end with
     cli           the command `resonance`
 
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from resonance import (
+        bench,
         client,
         deadlines,
         embedded,
@@ -76,6 +78,7 @@ __all__ = [
     "RetryPolicy",
     "TaskHint",
     "ThrottlePolicy",
+    "bench",
     "client",
     "current_attempt",
     "deadline",

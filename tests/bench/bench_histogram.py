@@ -1,28 +1,35 @@
 # SPDX-License-Identifier: MIT
-"""What recording a latency costs, beside the package hdrhistogram.
+"""What recording a latency costs, beside the package hdrhistogram; and what merging logs does.
 
 A value is what one latency costs, recorded by a loop as an application would, with whatever is
 needed until it is in its bucket: of ours that is an append and its share of the fold. The
 latencies are lognormal; the package is given the same ones. Ours are recorded as nanoseconds
 and as seconds, with numpy and without.
+
+The logs are 100 of an hour each, in intervals of ten seconds with 20,000 latencies; with --fine
+also such of one second, for which there is no bar.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
 from typing import Any, Final
 
 from hdrh.histogram import HdrHistogram
 
 import paired
 from paired import Result
-from resonance.histogram import Histogram
+from resonance.histogram import Histogram, LogWriter, merge_logs
 from resonance.histogram._cells import Cells, PlainCells, make_cells
 
 PACKAGE_BAR: Final = 0.10
@@ -32,12 +39,20 @@ _LATENCIES: Final = 20_000
 _LOWEST_NS: Final = 1_000
 _HIGHEST_NS: Final = 100_000_000_000
 _SEED: Final = 5
+MERGE_BAR_SECONDS: Final = 2.0
+_LOGS: Final = 100
+_LOG_SECONDS: Final = 3_600
+_RATE: Final = 2_000
+_DIFFERENT: Final = 24
+"""Histograms that are drawn; logs have them in turn."""
+_MERGE_ROUNDS: Final = 5
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=31)
+    parser.add_argument("--fine", action="store_true", help="merge logs of one second, too")
     arguments = parser.parse_args(argv)
     draw = random.Random(_SEED)
     latencies_ns = [int(draw.lognormvariate(15.0, 1.0)) for _ in range(_LATENCIES)]
@@ -56,7 +71,52 @@ def main(argv: Sequence[str] | None = None) -> int:
     taken = paired.interleave(arms, arguments.rounds)
     for name, values in taken.items():
         print(f"{name:18}  {statistics.median(values):7.1f} ns, {min(values):7.1f} at best")
-    return paired.conclude("histogram", _results(taken))
+    merged = [_merge(10) for _ in range(min(_MERGE_ROUNDS, arguments.rounds))]
+    if arguments.fine:
+        _merge(1)
+    within = paired.within(merged, MERGE_BAR_SECONDS)
+    what = f"merge of {_LOGS} logs of 1 h"
+    rows = [*_results(taken), Result(what, f"{MERGE_BAR_SECONDS:.0f} s", within, 1.0)]
+    return paired.conclude("histogram", rows)
+
+
+def _merge(interval_seconds: int) -> float:
+    """Return the seconds that merging takes, with as many processes as there are CPUs."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{number}.hlog" for number in range(_LOGS)]
+        _write_logs(paths, interval_seconds)
+        started = time.perf_counter()
+        merged = merge_logs(paths, processes=len(os.sched_getaffinity(0)))
+        took = time.perf_counter() - started
+    assert merged.lines == _LOGS * _LOG_SECONDS // interval_seconds
+    assert merged.intervals[0].histogram.count == _LOGS * _LOG_SECONDS * _RATE
+    print(f"{merged.lines:,} intervals of {interval_seconds} s merged in {took:.2f} s")
+    return took
+
+
+def _write_logs(paths: Sequence[Path], interval_seconds: int) -> None:
+    draw = random.Random(_SEED)
+    histograms = [Histogram() for _ in range(_DIFFERENT)]
+    for histogram in histograms:
+        histogram.add_all_ns(
+            draw.lognormvariate(14.0, 1.0) for _ in range(_RATE * interval_seconds)
+        )
+    with tempfile.TemporaryFile("w+") as file:
+        log = LogWriter(file, 0.0)
+        for histogram in histograms:
+            log.write(histogram, 0.0, float(interval_seconds))
+        file.seek(0)
+        lines = file.readlines()
+    head, drawn = lines[:-_DIFFERENT], lines[-_DIFFERENT:]
+    # Encoding each of them would take longer than all the rest.
+    bodies = [each.partition(",")[2] for each in drawn]
+    for number, path in enumerate(paths):
+        with path.open("w") as file:
+            file.writelines(head)
+            for place, body in enumerate(
+                islice(cycle(bodies), number, number + _LOG_SECONDS // interval_seconds)
+            ):
+                file.write(f"{place * interval_seconds}.000000,{body}")
 
 
 def _package(histogram: Any, latencies_ns: list[int]) -> float:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,13 +14,12 @@ from typing import Final
 
 import paired
 from paired import Result
+from resonance.bench.records import Rule, Slot
+from resonance.bench.reference.pressure import Signal
+from resonance.bench.reference.rig import Clients, Rig, rig
+from resonance.bench.reference.slots import Demand
 from resonance.policies import BudgetPolicy, HedgePolicy, Policy, TaskHint, load
-from sdk.pressure import Signal
-from sdk.report import compared, screened, show
-from sdk.rig import Clients, Rig, rig
-from sdk.slots import Load, Sample
 
-_PORT: Final = 19_762
 _ROUNDS: Final = 12
 """*Chosen*: what fits into a quarter of an hour."""
 _QUICK_SECONDS: Final = 2.0
@@ -28,10 +28,12 @@ _UNBUDGETED_BAR: Final = 0.1
 _EXTRA_ROOM: Final = 0.005
 _PLACEBO_BAR: Final = 1.35
 """*Chosen*: near saturation the p99 of a slot is that of its longest queue or two."""
-_MOST_FOREIGN_CORES: Final = 0.1
+_RULE: Final = Rule(max_foreign_cores=0.1)
 """*Chosen*: at 95 % that is what is left."""
+_DISTURBED_BAR: Final = 0.5
+"""*Chosen*: where more than half of the rounds were disturbed, so was the rest."""
 _NODES: Final = 2
-_PILOT: Final = Load(1, 1_000.0, seconds=2.0)
+_PILOT: Final = Demand(1, 1_000.0, seconds=2.0)
 _PILOT_UTILIZATION: Final = 0.7
 _REPEATABLE: Final = TaskHint(idempotent=True)
 
@@ -105,20 +107,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     rounds = 2 if arguments.quick else arguments.rounds
     seconds = _QUICK_SECONDS if arguments.quick else 5.0
     results: list[Result] = []
-    with rig(_PORT, 1) as on:
+    with rig("two nodes", 1) as on:
         call_seconds = _cost_of_a_call(on)
         print(f"a call costs {call_seconds * 1e3:.3f} ms of CPU time, its client's included")
         for name in arguments.only or _SCENES:
             rate = _SCENES[name].utilization * _NODES / call_seconds
-            results += _measure(on, name, Load(1, rate, 0.0, seconds, 1.0), rounds)
+            results += _measure(on, name, Demand(1, rate, 0.0, seconds, 1.0), rounds)
     return paired.conclude("saturation", results)
 
 
 def _cost_of_a_call(on: Rig) -> float:
     """Return CPU seconds per call where the nodes are well used; a little less than where not."""
-    first = on.slot(_PILOT, _clients(ALONE, "pilot"), "pilot").call_seconds
-    used = replace(_PILOT, rate_per_second=_PILOT_UTILIZATION * _NODES / first)
-    return on.slot(used, _clients(ALONE, "pilot"), "pilot").call_seconds
+    first = _slot(on, _PILOT, _clients(ALONE, "pilot"), "pilot", count())
+    rate = _PILOT_UTILIZATION * _NODES / first.costs["call_cpu_seconds"]
+    used = replace(_PILOT, rate_per_second=rate)
+    second = _slot(on, used, _clients(ALONE, "pilot"), "pilot", count())
+    return second.costs["call_cpu_seconds"]
 
 
 def _clients(arm: str, seed: object) -> Clients:
@@ -126,45 +130,72 @@ def _clients(arm: str, seed: object) -> Clients:
     return Clients(1, each.policy, seed, signal=each.signal, hint=_REPEATABLE)
 
 
-def _measure(on: Rig, name: str, asked: Load, rounds: int) -> list[Result]:
+def _measure(on: Rig, name: str, asked: Demand, rounds: int) -> list[Result]:
     print(f"{name}: {asked.rate_per_second:.0f} calls per second", flush=True)
     arms = {arm: _slots(on, name, asked, arm) for arm in _SCENES[name].arms}
-    kept, disturbed = screened(name, paired.interleave(arms, rounds), _MOST_FOREIGN_CORES)
-    show(name, kept, ALONE)
+    kept, doubts = _screened(paired.interleave(arms, rounds))
+    for doubt in doubts:
+        print(f"disturbed: {name}: {doubt}", file=sys.stderr)
+    share = paired.summarize([len(doubts) / rounds])
+    disturbed = Result(
+        f"A/A: {name}: disturbed rounds", "all rounds", share, _DISTURBED_BAR, is_placebo=True
+    )
+    for arm, slots in kept.items():
+        medians = (statistics.median(map(_at(q), slots)) for q in (0.5, 0.95, 0.99))
+        print(f"{arm:26}", *(f"{seconds * 1e3:8.2f} ms" for seconds in medians))
     return [disturbed, *_results(name, kept)]
 
 
-def _slots(on: Rig, name: str, asked: Load, arm: str) -> Callable[[], Sample]:
+def _screened(samples: dict[str, list[Slot]]) -> tuple[dict[str, list[Slot]], list[str]]:
+    """Leave rounds out in which an arm was disturbed, unless all of them were."""
+    doubts: dict[int, str] = {}
+    for arm, slots in samples.items():
+        for place, slot in enumerate(slots):
+            if slot.doubts:
+                doubts.setdefault(place, f"round {place}, {arm}: {'; '.join(slot.doubts)}")
+    rounds = len(next(iter(samples.values())))
+    kept = [place for place in range(rounds) if place not in doubts] or range(rounds)
+    return {arm: [slots[place] for place in kept] for arm, slots in samples.items()}, list(
+        doubts.values()
+    )
+
+
+def _at(q: float) -> Callable[[Slot], float]:
+    """Return what tells a quantile of a slot, which has answers."""
+    return lambda slot: slot.quantile(q) or 0.0
+
+
+def _slots(on: Rig, name: str, asked: Demand, arm: str) -> Callable[[], Slot]:
     """Return what runs the slot of the next round; the client of an arm stays the same."""
     return partial(_slot, on, asked, _clients(arm, f"{name} {arm}"), name, count())
 
 
-def _slot(on: Rig, asked: Load, clients: Clients, name: str, rounds: Iterator[int]) -> Sample:
-    return on.slot(asked, clients, f"{name} {next(rounds)}")
+def _slot(on: Rig, asked: Demand, clients: Clients, name: str, rounds: Iterator[int]) -> Slot:
+    return on.slot(asked, clients, seed=f"{name} {next(rounds)}", rule=_RULE).slot
 
 
-def _results(name: str, samples: dict[str, list[Sample]]) -> list[Result]:
-    p99 = {arm: [sample.p99 for sample in of] for arm, of in samples.items()}
+def _results(name: str, samples: dict[str, list[Slot]]) -> list[Result]:
+    p99 = {arm: list(map(_at(0.99), slots)) for arm, slots in samples.items()}
     again = paired.placebo(p99[AGAIN], p99[ALONE])
     rows = [Result(f"A/A: {name}: p99", "again", again, _PLACEBO_BAR, is_placebo=True)]
     for arm in (GUARDED, INFORMED, EAGER):
         if arm not in samples:
             continue
         if arm != EAGER:
-            estimate = compared(samples, arm, ALONE, "p99")
+            estimate = paired.compare(p99[arm], p99[ALONE])
             rows.append(Result(f"{name}: {arm}: p99", ALONE, estimate, _SATURATED_BAR))
         rows += _worst(name, arm, samples[arm])
     if UNBUDGETED in samples:
-        estimate = compared(samples, GUARDED, UNBUDGETED, "p99")
+        estimate = paired.compare(p99[GUARDED], p99[UNBUDGETED])
         rows.append(Result(f"{name}: {GUARDED}: p99", UNBUDGETED, estimate, _UNBUDGETED_BAR))
     return rows
 
 
-def _worst(name: str, arm: str, samples: Sequence[Sample]) -> Iterator[Result]:
+def _worst(name: str, arm: str, samples: Sequence[Slot]) -> Iterator[Result]:
     """Compare what the worst slot sent, and what it had worked on in vain, with what it may."""
     most = _ARMS[arm].policy.budget.ratio + _EXTRA_ROOM
     for field, what in (("extra_ratio", "extra requests"), ("wasted_ratio", "wasted server CPU")):
-        worst = max(getattr(sample, field) for sample in samples)
+        worst = max(slot.costs[field] for slot in samples)
         estimate = paired.summarize([worst / most])
         yield Result(f"{name}: {arm}: {what}, worst slot", "budget + 0.5 %", estimate, 1.0)
 

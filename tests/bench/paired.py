@@ -15,29 +15,35 @@ import math
 import os
 import random
 import signal
-import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, TypeVar
+
+from resonance.bench.machine import this_machine
+from resonance.bench.statistics import Estimate, ratios, summarize
+
+__all__ = [
+    "TOO_NOISY",
+    "Estimate",
+    "Result",
+    "compare",
+    "conclude",
+    "end_by_exception",
+    "interleave",
+    "machine",
+    "percentile",
+    "placebo",
+    "placebo_share",
+    "summarize",
+    "within",
+]
 
 TOO_NOISY: Final = 3
 """Exit status of a run whose A/A arm was too wide."""
-_RESAMPLES: Final = 2_000
-_CONFIDENCE: Final = 0.95
 _SEED: Final = 20_011
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A median, and where 95 % of the medians of resampled rounds lie."""
-
-    ratio: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,7 @@ def interleave(arms: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, li
 
 def compare(values: Sequence[float], reference: Sequence[float]) -> Estimate:
     """Return the median ratio of values to the reference of the same round."""
-    return summarize([value / other for value, other in zip(values, reference, strict=True)])
+    return summarize(ratios(values, reference))
 
 
 def placebo(first: Sequence[float], second: Sequence[float]) -> Estimate:
@@ -113,21 +119,6 @@ def within(values: Sequence[float], bar: float) -> Estimate:
     return summarize([value / bar for value in values])
 
 
-def summarize(values: Sequence[float]) -> Estimate:
-    """Return the median and its percentile bootstrap interval.
-
-    References
-    ----------
-    Efron, Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
-    """
-    draw = random.Random(_SEED)
-    medians = sorted(
-        statistics.median(draw.choices(values, k=len(values))) for _ in range(_RESAMPLES)
-    )
-    tail = round(_RESAMPLES * (1.0 - _CONFIDENCE) / 2.0)
-    return Estimate(statistics.median(values), medians[tail], medians[-1 - tail])
-
-
 def percentile(values: Sequence[float], share: float) -> float:
     """Return the smallest value that at least this share of the values do not exceed."""
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
@@ -143,17 +134,7 @@ def _folded(estimate: Estimate, scale: Callable[[float], float]) -> Estimate:
 
 def machine() -> str:
     """Return what a reader must know of the machine, in one line."""
-    lines = (line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines())
-    fields = {name.strip(): value.strip() for name, _, value in lines}
-    system = os.uname()
-    parts = [
-        fields.get("model name", system.machine),
-        f"{os.cpu_count()} CPUs",
-        "virtual" if "hypervisor" in fields.get("flags", "") else "bare metal",
-        f"Linux {system.release} {system.machine}",
-        f"load {os.getloadavg()[0]:.1f}",
-    ]
-    return ", ".join(parts)
+    return f"{this_machine()}, load {os.getloadavg()[0]:.1f}"
 
 
 def end_by_exception() -> None:

@@ -6,62 +6,32 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-import shutil
 import signal
-import subprocess
-import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from resonance.bench.reference import daemon
+from resonance.bench.reference.daemon import Daemon
 from resonance_bpf.hierarchy import find_hierarchy
 
 CGROUPS: Final = 64
 _WAKEUPS_PER_SECOND: Final = 20.0
-_START_SECONDS: Final = 20.0
 _SLOTS_SECONDS: Final = 30.0
-_STOP_SECONDS: Final = 5.0
 _PR_SET_PDEATHSIG: Final = 1
-_CPUCLOCK_SCHED: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A running daemon.
-
-    Attributes
-    ----------
-    pids : tuple of int
-        Keeper and daemon.
-    """
-
-    directory: Path
-    port: int
-    pids: tuple[int, ...]
-
-    @property
-    def socket(self) -> Path:
-        return self.directory / "hints.sock"
-
-    @property
-    def page(self) -> Path:
-        return self.directory / "hints.page"
+class Service(Daemon):
+    """A running daemon, and what a bench asks of it."""
 
     def scrape(self) -> str:
         """Do what Prometheus does."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics") as answer:
             text: str = answer.read().decode()
             return text
-
-    def cpu_seconds(self) -> float:
-        """Return user and system time of all processes, ended threads included."""
-        # MAKE_PROCESS_CPUCLOCK, include/linux/posix-timers_types.h; /proc rounds to 10 ms.
-        return sum(time.clock_gettime((~pid << 3) | _CPUCLOCK_SCHED) for pid in self.pids)
 
     def memory_bytes(self, field: str) -> int:
         """Return the sum of a field of ``smaps_rollup``; only Pss counts shared pages once."""
@@ -73,34 +43,8 @@ class Service:
 @contextmanager
 def service(port: int, *arguments: str) -> Iterator[Service]:
     """Start the daemon in a directory of its own; end it as systemd would."""
-    command = shutil.which("resonanced", path=os.path.dirname(sys.executable))
-    if command is None:
-        raise RuntimeError("resonanced is not installed beside this Python; run: make bench-...")
-    with tempfile.TemporaryDirectory(prefix="resonance-bench-", dir="/run") as parent:
-        os.chmod(parent, 0o755)
-        directory = Path(parent) / "resonance"
-        options = ["--no-view", "--port", str(port), "--runtime-directory", str(directory)]
-        keeper = subprocess.Popen(
-            [command, "run", *options, *arguments], stdout=subprocess.PIPE, text=True
-        )
-        try:
-            _wait_until_it_serves(keeper)
-            yield Service(directory, port, (keeper.pid, *_children(keeper.pid)))
-        finally:
-            keeper.terminate()
-            keeper.wait(_STOP_SECONDS)
-
-
-def _wait_until_it_serves(keeper: subprocess.Popen[str]) -> None:
-    assert keeper.stdout is not None
-    for line in keeper.stdout:
-        if line.split()[:1] == ["hints"]:
-            return
-    raise RuntimeError(f"resonanced ended with status {keeper.wait(_START_SECONDS)}")
-
-
-def _children(pid: int) -> tuple[int, ...]:
-    return tuple(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+    with daemon.service(*arguments, port=port) as running:
+        yield Service(running.directory, running.port, running.pids)
 
 
 def await_slots(running: Service) -> None:

@@ -14,6 +14,7 @@ import pytest
 SDK = Path(__file__).parents[2] / "sdk"
 ROOMS = (
     "resonance_core",
+    "resonance/bench",
     "resonance/client",
     "resonance/deadlines.py",
     "resonance/embedded",

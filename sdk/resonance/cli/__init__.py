@@ -10,6 +10,7 @@
     resonance spectrum  what beats, and in which step  spectrum (rich, matplotlib)
     resonance advise    what to change oneself         advise
     resonance simulate  would phase control help       simulate
+    resonance bench     what did it gain               bench
 
     connection          the daemon on its Unix socket, and one clear line when it is away
     options, units      what the commands share of arguments and of text
@@ -36,6 +37,7 @@ examples:
   resonance spectrum                 is there a rhythm, and who is in step?
   resonance explain flush            why the source "flush" runs when it does
   resonance advise timers            which systemd timers to spread
+  resonance bench run URL --rate 2000    how long does it take, at that rate?
 """
 
 
@@ -99,7 +101,7 @@ def _silence_stdout() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from resonance.cli import advise, explain, hints, runqlat, simulate, spectrum, top
+    from resonance.cli import advise, bench, explain, hints, runqlat, simulate, spectrum, top
 
     parser = argparse.ArgumentParser(
         prog="resonance",
@@ -116,4 +118,5 @@ def _parser() -> argparse.ArgumentParser:
     spectrum.add_parser(subparsers)
     advise.add_parser(subparsers)
     simulate.add_parser(subparsers)
+    bench.add_parser(subparsers)
     return parser

@@ -14,6 +14,7 @@
 
 The layers, top first::
 
+    _merging      many logs as one
     _log          a run, interval by interval, in a file
     _rotating     the last windows of time
     _histogram    what is recorded into and read
@@ -34,6 +35,7 @@ from resonance.histogram._errors import FormatError
 from resonance.histogram._histogram import Bucket, Histogram
 from resonance.histogram._layout import Layout
 from resonance.histogram._log import Interval, LogWriter, read_log
+from resonance.histogram._merging import Merged, merge_logs
 from resonance.histogram._rotating import Rotating
 
 __all__ = [
@@ -43,6 +45,8 @@ __all__ = [
     "Interval",
     "Layout",
     "LogWriter",
+    "Merged",
     "Rotating",
+    "merge_logs",
     "read_log",
 ]

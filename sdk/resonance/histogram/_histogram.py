@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from math import isfinite
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from resonance.histogram._layout import Layout
 from resonance.histogram._pending import Pending, to_ns
 from resonance.histogram._tally import Tally
 
-__all__ = ["Bucket", "Histogram"]
+__all__ = ["Bucket", "Histogram", "histogram_of"]
 
 
 class Bucket(NamedTuple):
@@ -116,6 +116,18 @@ class Histogram:
             raise ValueError(f"count must be 1 or more, not {count}")
         with lock:
             self._tally.add(to_ns(seconds), count)
+
+    def add_all_ns(self, values_ns: Iterable[float]) -> None:
+        """Count many latencies at once, of a measurement that has ended; no thread begins.
+
+        Parameters
+        ----------
+        values_ns : iterable of float
+            Nanoseconds, whole or not; as with `record_ns`, what is no latency counts in `refused`.
+        """
+        self._pending.make_ready(self.layout)
+        self._pending.ns.extend(values_ns)
+        self.fold()
 
     def fold(self) -> None:
         """Take in what was recorded; whoever reads does this first."""
@@ -265,3 +277,21 @@ class Histogram:
             f"<Histogram of {self.count} latencies, {layout.lowest_ns} to "
             f"{layout.highest_ns} ns, {layout.digits} digits>"
         )
+
+
+def histogram_of(counts: Mapping[Layout, array[int]]) -> Histogram:
+    """Return counts of several layouts as one histogram, in that of the first.
+
+    Parameters
+    ----------
+    counts : mapping of Layout to (layout.size,) array of unsigned 64-bit integers
+        One or more; taken over and not copied.
+
+    Returns
+    -------
+    Histogram
+    """
+    first, *others = (Tally(layout, each) for layout, each in counts.items())
+    for other in others:
+        first.merge(other)
+    return Histogram._of(first)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - in place of __init__

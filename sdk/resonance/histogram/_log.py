@@ -18,12 +18,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf, isfinite
-from typing import Final, TextIO
+from typing import Final, NamedTuple, TextIO
 
 from resonance.histogram._errors import FormatError
 from resonance.histogram._histogram import Histogram
 
-__all__ = ["Interval", "LogWriter", "read_log"]
+__all__ = ["Interval", "Line", "LogWriter", "lines_of", "read_log"]
 
 _LEGEND: Final = '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"'
 _READABLE: Final = frozenset({"1.2", "1.3"})
@@ -31,7 +31,9 @@ _READABLE: Final = frozenset({"1.2", "1.3"})
 _VERSION: Final = re.compile(r"#\[Histogram log format version ([^\]\s]+)\]")
 _START: Final = re.compile(r"#\[StartTime: *([^ ]+) ")
 _BASE: Final = re.compile(r"#\[BaseTime: *([^ ]+) ")
-_INTERVAL: Final = re.compile(r"(?:Tag=([^,]*),)?([^,]+),([^,]+),([^,]+),([^,\s]+)")
+_TAG: Final = re.compile(r"[^,\r\n]+")
+_HEAD: Final = re.compile(r"(?:Tag=([^,]*),)?([^,]+),([^,]+),([^,]+)")
+"""Of an interval, all before its histogram."""
 _A_YEAR_SECONDS: Final = 365 * 24 * 3600.0
 _MILLISECONDS: Final = 1e3
 """The longest latency is written in these, as everywhere: nanoseconds by a million."""
@@ -87,7 +89,9 @@ class LogWriter:
         file.write(f"#[BaseTime: {self._started_at:.6f} (seconds since epoch)]\n")
         file.write(f"{_LEGEND}\n")
 
-    def write(self, histogram: Histogram, started_at: float, seconds: float) -> None:
+    def write(
+        self, histogram: Histogram, started_at: float, seconds: float, tag: str | None = None
+    ) -> None:
         """Write one interval.
 
         Parameters
@@ -98,23 +102,48 @@ class LogWriter:
             Unix time in seconds, not before the run.
         seconds : float
             How long it was, 0 or more.
+        tag : str, optional
+            Which of several series in one log it belongs to; without commas and line ends.
 
         Raises
         ------
         MissingExtraError
             hdrhistogram is not installed.
         ValueError
-            It began before the run, or a time is not finite.
+            It began before the run, a time is not finite, or the tag would damage the line.
         """
         offset = started_at - self._started_at
         if not (isfinite(offset) and offset >= -1e-6):
             raise ValueError(f"an interval must begin within its run, not {offset} s after it does")
         if not (isfinite(seconds) and seconds >= 0.0):
             raise ValueError(f"an interval must be 0 or more seconds long, not {seconds}")
+        if tag is not None and not _TAG.fullmatch(tag):
+            raise ValueError(f"a tag has no comma and no line end, unlike {tag!r}")
         longest = (histogram.quantile(1.0) or 0.0) * _MILLISECONDS
+        tagged = "" if tag is None else f"Tag={tag},"
         self._file.write(
-            f"{max(offset, 0.0):.6f},{seconds:.6f},{longest:.6f},{histogram.encode()}\n"
+            f"{tagged}{max(offset, 0.0):.6f},{seconds:.6f},{longest:.6f},{histogram.encode()}\n"
         )
+
+
+class Line(NamedTuple):
+    """An interval as it is written.
+
+    Attributes
+    ----------
+    where : str
+        Which line it is, for errors.
+    started_at, seconds : float
+    tag : str or None
+    text : str
+        The histogram, encoded.
+    """
+
+    where: str
+    started_at: float
+    seconds: float
+    tag: str | None
+    text: str
 
 
 def read_log(lines: Iterable[str]) -> Iterator[Interval]:
@@ -136,21 +165,45 @@ def read_log(lines: Iterable[str]) -> Iterator[Interval]:
     MissingExtraError
         hdrhistogram is not installed.
     """
+    for line in lines_of(lines):
+        try:
+            histogram = Histogram.decode(line.text)
+        except FormatError as error:
+            raise FormatError(f"{line.where}, {error.where}", error.reason) from None
+        yield Interval(line.started_at, line.seconds, histogram, line.tag)
+
+
+def lines_of(lines: Iterable[str]) -> Iterator[Line]:
+    """Return the intervals of a log as they are written.
+
+    Parameters
+    ----------
+    lines : iterable of str
+
+    Yields
+    ------
+    Line
+
+    Raises
+    ------
+    FormatError
+        As `read_log`, but that of a histogram.
+    """
     clock = _Clock()
     is_known = False
     for number, text in enumerate(lines, 1):
         line, where = text.strip(), f"line {number}"
-        if version := _VERSION.match(line):
-            if version[1] not in _READABLE:
-                known = " and ".join(sorted(_READABLE))
-                raise FormatError(where, f"the log has version {version[1]}; {known} are known")
-            is_known = True
-        elif line.startswith("#"):
+        if line.startswith("#"):
+            if version := _VERSION.match(line):
+                if version[1] not in _READABLE:
+                    known = " and ".join(sorted(_READABLE))
+                    raise FormatError(where, f"the log has version {version[1]}; {known} are known")
+                is_known = True
             clock.note(line, where)
         elif line and not line.startswith('"'):
             if not is_known:
                 raise FormatError(where, "no line before it tells the version of the log")
-            yield _interval(line, where, clock)
+            yield _line(line, where, clock)
 
 
 class _Clock:
@@ -178,17 +231,14 @@ class _Clock:
         return self.base + stamp
 
 
-def _interval(line: str, where: str, clock: _Clock) -> Interval:
-    found = _INTERVAL.fullmatch(line)
-    if found is None:
+def _line(line: str, where: str, clock: _Clock) -> Line:
+    head, _, text = line.rpartition(",")
+    found = _HEAD.fullmatch(head)
+    if found is None or not text or " " in text:
         raise FormatError(where, "it is not start, length, longest and histogram, with commas")
-    tag, stamp, length, _, text = found.groups()
-    try:
-        histogram = Histogram.decode(text)
-    except FormatError as error:
-        raise FormatError(f"{where}, {error.where}", error.reason) from None
+    tag, stamp, length, _ = found.groups()
     started_at = clock.unix(_seconds(stamp, where))
-    return Interval(started_at, _seconds(length, where), histogram, tag)
+    return Line(where, started_at, _seconds(length, where), tag, text)
 
 
 def _seconds(text: str, where: str) -> float:

@@ -15,7 +15,7 @@ from resonance.policies._reasons import Reason
 from resonance.policies._records import ChoicePolicy
 from resonance.policies._replica import Replica
 from resonance.policies._window import Window
-from resonance.policies.choice import Ejector, Prequal, Uniform, make
+from resonance.policies.choice import Ejector, Picker, Prequal, Uniform, make
 
 __all__ = ["NO_LANE", "Cluster", "Lane"]
 
@@ -79,6 +79,22 @@ class Cluster:
         self.asks = isinstance(self._picker, Prequal)
         self._ejector = Ejector(policy.ejection, random) if policy.ejection else None
         self.set_random(is_random=False)
+
+    @property
+    def picker(self) -> Picker:
+        """What chooses, unless the choice is by chance."""
+        return self._picker
+
+    def choose_by(self, picker: Picker) -> None:
+        """Choose by something that no policy may name, so that it can be judged.
+
+        Parameters
+        ----------
+        picker : Picker
+        """
+        self._picker = picker
+        self._is_pairwise = False
+        self.asks = isinstance(picker, Prequal)
 
     def set_random(self, *, is_random: bool) -> None:
         """Choose by chance alone from now on, as an application without a policy might, or not.

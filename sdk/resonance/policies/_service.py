@@ -33,6 +33,7 @@ from resonance.policies._reasons import Reason
 from resonance.policies._records import NO_HINT, Mode, Policy, TaskHint
 from resonance.policies._replica import Replica
 from resonance.policies._window import Window
+from resonance.policies.choice import Picker
 
 __all__ = ["Service"]
 
@@ -126,6 +127,16 @@ class Service:
         reasons = _MODE_REASONS[mode]
         self._mode_reasons = (Reason.KILLED, *reasons) if is_killed else reasons
         self._plan()
+
+    def choose_by(self, picker: Picker) -> None:
+        """Choose by something that no policy may name, so that it can be judged.
+
+        Parameters
+        ----------
+        picker : Picker
+        """
+        self.cluster.choose_by(picker)
+        self.set_mode(self.mode)  # has it look at its picker anew
 
     def stop(self) -> None:
         """Begin no more copies and retries, because the client is being closed."""

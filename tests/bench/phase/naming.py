@@ -19,9 +19,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from c_programs import program
 from paired import Estimate, Result
 from resonance import hints
+from resonance.bench.reference.phase.neighbours import REQUESTS
+from resonance.bench.reference.programs import program
 from resonance_bpf.hierarchy import find_hierarchy
 from running import Service, remove_cgroup, service
 
@@ -106,8 +107,7 @@ def _load(draw: random.Random, culprit: Path, decoys: list[Path], server: Path) 
     roles = [(culprit, period_ns, _CULPRIT_NS)] * (os.cpu_count() or 1)
     roles += [(each, ns, _DECOY_NS) for each, ns in zip(decoys, others_ns, strict=False)]
     source = Path(__file__).with_name("periodic.c")
-    requests = Path(__file__).with_name("requests.c")
-    served = [program(requests), str(_RUN_SECONDS), str(_SERVER_HZ), str(_SERVER_NS)]
+    served = [program(REQUESTS), str(_RUN_SECONDS), str(_SERVER_HZ), str(_SERVER_NS)]
     with ExitStack() as stack:
         for directory, every_ns, work_ns in roles:
             numbers = map(str, (_RUN_SECONDS, every_ns, work_ns))

@@ -14,7 +14,6 @@ import os
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,29 +21,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import grpc
-
-from c_programs import program
 from paired import percentile
 from resonance import hints
-from resonance_api.admin.v1.admin_pb2 import SetPhaseRequest
-from resonance_api.admin.v1.admin_pb2_grpc import AdminStub
+from resonance.bench.reference.daemon import Daemon
+from resonance.bench.reference.phase.neighbours import (
+    FLUSHER,
+    PERIOD_SECONDS,
+    RATE_HZ,
+    REQUEST_SECONDS,
+    REQUESTS,
+    TASKS,
+    WORK_SECONDS,
+    parsed_answers,
+)
+from resonance.bench.reference.phase.rounds import controlled, set_mode
+from resonance.bench.reference.programs import program
 from resonance_tuning.host import Host
-from running import Service, remove_cgroup, service
+from running import remove_cgroup
 
 __all__ = ["Block", "Scene", "run"]
 
-TASKS: Final = 8
-PERIOD_SECONDS: Final = 0.1
-WORK_SECONDS: Final = 0.013
-RATE_HZ: Final = 1_000
-REQUEST_NS: Final = 300_000
 _SETTLE_SECONDS: Final = 9.0
 """Six chunks of baseline, sixteen cycles to see a phase, fifteen to move, and some rest."""
 _MEASURED_SECONDS: Final = 8.0
 _LEAD_SECONDS: Final = 3.0
-_FLUSHER: Final = Path(__file__).with_name("flusher.py")
-_PORT: Final = 19_757
 _ANSWER_SECONDS: Final = 5.0
 
 
@@ -108,12 +108,12 @@ def run(scene: Scene, modes: Sequence[str], seed: int) -> list[Block]:
     seconds = len(modes) * (_SETTLE_SECONDS + _MEASURED_SECONDS)
     with ExitStack() as stack:
         tasks, server = stack.enter_context(_cgroups(is_apart=scene.is_apart))
-        running = stack.enter_context(_controlled(f"/{Path(server[0]).name}"))
+        running = stack.enter_context(controlled(f"/{Path(server[0]).name}"))
         whole = _LEAD_SECONDS + seconds + 1.0
         requests = stack.enter_context(
             _started(
-                program(Path(__file__).with_name("requests.c")),
-                *(str(number) for number in (whole, RATE_HZ, REQUEST_NS)),
+                program(REQUESTS),
+                *(str(number) for number in (whole, RATE_HZ, round(REQUEST_SECONDS * 1e9))),
                 *server,
             )
         )
@@ -123,9 +123,9 @@ def run(scene: Scene, modes: Sequence[str], seed: int) -> list[Block]:
         ]
         time.sleep(_LEAD_SECONDS)
         spans = {place: _block(running, modes[place]) for place in order}
-        answers = _pairs(requests)
+        answers, _ = parsed_answers(_said(requests))
         bursts = [pair for flusher in flushers for pair in _pairs(flusher)]
-    requests_seconds = [(due / 1e9, took / 1e9) for due, took in answers]
+    requests_seconds = [(each.due_ns / 1e9, each.took_ns / 1e9) for each in answers]
     return [_judged(spans[place], requests_seconds, bursts) for place in range(len(modes))]
 
 
@@ -134,12 +134,12 @@ def _flushers(scene: Scene, draw: random.Random, seconds: float) -> Iterator[lis
     spread = 0.0 if scene.has_period else PERIOD_SECONDS
     for number in range(TASKS):
         at = draw.gauss(0.0, 0.001) if scene.phases == "aligned" else draw.uniform(0, 0.1)
-        numbers = (origin + at, PERIOD_SECONDS, WORK_SECONDS, spread, seconds)
-        yield [sys.executable, str(_FLUSHER), f"flusher-{number}", *map(str, numbers)]
+        numbers = (PERIOD_SECONDS, WORK_SECONDS, spread, origin + at, origin + seconds)
+        yield [sys.executable, str(FLUSHER), f"flusher-{number}", *map(str, numbers)]
 
 
-def _block(running: Service, mode: str) -> _Span:
-    _set_mode(running, mode)
+def _block(running: Daemon, mode: str) -> _Span:
+    set_mode(running, mode)
     time.sleep(_SETTLE_SECONDS)
     begin, cpu = time.monotonic(), running.cpu_seconds()
     time.sleep(_MEASURED_SECONDS)
@@ -165,11 +165,15 @@ def _judged(
     )
 
 
-def _pairs(process: subprocess.Popen[str]) -> list[tuple[float, float]]:
+def _said(process: subprocess.Popen[str]) -> str:
     text, _ = process.communicate(timeout=30)
     if process.returncode:
-        raise RuntimeError(f"{process.args} ended with {process.returncode}")
-    rows = (line.split() for line in text.splitlines())
+        raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
+    return text
+
+
+def _pairs(process: subprocess.Popen[str]) -> list[tuple[float, float]]:
+    rows = (line.split() for line in _said(process).splitlines())
     return [(float(due), float(took)) for due, took in rows]
 
 
@@ -201,22 +205,7 @@ def _cgroups(*, is_apart: bool) -> Iterator[tuple[list[str], list[str]]]:
         yield [str(directories[0])], [str(directories[-1])]
 
 
-@contextmanager
-def _controlled(protected: str) -> Iterator[Service]:
-    """Run the service as it ships; the gate judges by the waits of the protected cgroup."""
-    with tempfile.NamedTemporaryFile("w", prefix="resonance-bench-", suffix=".toml") as file:
-        file.write(f'[phase]\nmode = "shadow"\nprotect = ["{protected}"]\n')
-        file.flush()
-        with service(_PORT, "--config", file.name) as running:
-            yield running
-
-
-def _set_mode(running: Service, mode: str) -> None:
-    with grpc.insecure_channel(f"unix:{running.directory / 'admin.sock'}") as channel:
-        AdminStub(channel).SetPhase(SetPhaseRequest(mode=mode), timeout=_ANSWER_SECONDS)
-
-
-def _predicted_ratio(running: Service) -> float:
+def _predicted_ratio(running: Daemon) -> float:
     with hints.connect(running.socket) as daemon:
         state = daemon.state(timeout=_ANSWER_SECONDS)
     known = state and state.rhythm and state.rhythm.predicted_ratio

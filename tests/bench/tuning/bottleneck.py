@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What does BBR per cgroup do for requests that share a slow link with a bulk transfer?
 
-Two network namespaces and `path.c` between them: 20 Mbit/s, 20 ms there and back, a buffer.
-A bulk transfer fills it while small requests go to and fro on a connection of their own; the
-sender's processes are in a cgroup, and the arms differ in what was attached to that cgroup.
+Two network namespaces and the link of the reference experiment between them: 20 Mbit/s, 20 ms
+there and back, a buffer. A bulk transfer fills it while small requests go to and fro on a
+connection of their own; the sender's processes are in a cgroup, and the arms differ in what was
+attached to that cgroup.
 The namespaces' own default is Reno, and where CUBIC is meant its sockets ask for it: so the
 kernel's default does not matter, and an arm whose knob did nothing would be neither.
 """
@@ -22,8 +23,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from c_programs import program
 from paired import Result, compare, interleave, percentile, placebo
+from resonance.bench.reference.network.links import FAR, Link, Namespaces, enter, link, namespaces
 from resonance_tuning.host import Host
 from running import remove_cgroup
 from tuning.applied import attached
@@ -41,8 +42,6 @@ SHALLOW_BYTES: Final = 32_000
 LOSS_RATIO: Final = 0.01
 _SECONDS: Final = 8.0
 _TRAFFIC: Final = Path(__file__).with_name("traffic.py")
-_SENDER_ADDRESS: Final = "10.77.0.1"
-_RECEIVER_ADDRESS: Final = "10.77.0.2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,26 +67,6 @@ class Sample:
     drop_ratio: float
 
 
-@dataclass(frozen=True, slots=True)
-class Namespaces:
-    sender: str
-    receiver: str
-
-
-@contextmanager
-def namespaces() -> Iterator[Namespaces]:
-    """Make the two namespaces; remove them again."""
-    names = [f"resonance-bench-{os.getpid()}-{which}" for which in "ab"]
-    with ExitStack() as stack:
-        for name in names:
-            subprocess.run(["ip", "netns", "add", name], check=True)
-            stack.callback(subprocess.run, ["ip", "netns", "delete", name], check=True)
-            _in_namespace(name, "ip", "link", "set", "lo", "up")
-            reno = "net.ipv4.tcp_congestion_control=reno"
-            _in_namespace(name, "sysctl", "-qw", reno, "net.ipv4.tcp_no_metrics_save=1")
-        yield Namespaces(*names)
-
-
 @contextmanager
 def cgroup() -> Iterator[str]:
     """Make the sender's cgroup in the unified hierarchy; give its path."""
@@ -101,39 +80,6 @@ def cgroup() -> Iterator[str]:
         yield f"/{name}"
     finally:
         remove_cgroup(directory)
-
-
-def _in_namespace(name: str, *command: str) -> None:
-    subprocess.run(["ip", "netns", "exec", name, *command], check=True)
-
-
-@contextmanager
-def _path(where: Namespaces, buffer_bytes: int, loss: float) -> Iterator[list[int]]:
-    """Connect the namespaces; fill the list with packets, drops and losses at the end."""
-    counts: list[int] = []
-    arguments = [RATE_BITS_PER_SECOND, buffer_bytes, DELAY_SECONDS, loss]
-    with subprocess.Popen(
-        [
-            program(Path(__file__).with_name("path.c")),
-            where.sender,
-            where.receiver,
-            *map(str, arguments),
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        if process.stdout.readline() != "ready\n":
-            raise RuntimeError("the path was not made")
-        for name, address, peer in (
-            (where.sender, _SENDER_ADDRESS, _RECEIVER_ADDRESS),
-            (where.receiver, _RECEIVER_ADDRESS, _SENDER_ADDRESS),
-        ):
-            _in_namespace(name, "ip", "address", "add", address, "peer", peer, "dev", "path")
-            _in_namespace(name, "ip", "link", "set", "path", "up")
-        yield counts
-        counts.extend(map(int, process.communicate()[0].split()))
 
 
 def _once(
@@ -150,30 +96,29 @@ def _once(
     assert unified is not None
     procs = unified.directory / group.lstrip("/")
     with ExitStack() as stack:
-        counts = stack.enter_context(_path(where, buffer_bytes, loss))
+        how = Link(RATE_BITS_PER_SECOND, DELAY_SECONDS, buffer_bytes, loss)
+        passed = stack.enter_context(link(where, how))
         if value:
             stack.enter_context(attached(group, value))
-        with _traffic(where.receiver, "receive", str(_SECONDS), str(1 + has_rival)) as receiver:
+        with _traffic(where.far, "receive", str(_SECONDS), str(1 + has_rival)) as receiver:
             assert receiver.stdout is not None
             if receiver.stdout.readline() != "ready\n":
                 raise RuntimeError("the receiver did not start")
-            rivals = [_traffic(where.sender, "rival", _RECEIVER_ADDRESS)] if has_rival else []
+            rivals = [_traffic(where.near, "rival", FAR)] if has_rival else []
             asked = "" if value else "cubic"
-            send = [_RECEIVER_ADDRESS, str(_SECONDS), str(procs), asked]
-            with _traffic(where.sender, "send", *send) as sender:
+            send = [FAR, str(_SECONDS), str(procs), asked]
+            with _traffic(where.near, "send", *send) as sender:
                 rtts = [float(line) for line in sender.communicate()[0].split()]
             for rival in rivals:
                 rival.communicate()
             received: dict[str, float] = json.loads(receiver.communicate()[0])
     total = sum(received.values())
     at = partial(percentile, rtts)
-    dropped = counts[1] / max(1, counts[0])
-    return Sample(at(0.5), at(0.99), total, received["ours"] / total, dropped)
+    return Sample(at(0.5), at(0.99), total, received["ours"] / total, passed.dropped_ratio)
 
 
 def _traffic(namespace: str, *arguments: str) -> subprocess.Popen[str]:
-    # Not `ip netns exec`: it mounts a /sys of its own, in which there are no cgroups.
-    command = ["nsenter", f"--net=/run/netns/{namespace}", sys.executable, str(_TRAFFIC)]
+    command = [*enter(namespace), sys.executable, str(_TRAFFIC)]
     command += arguments
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 

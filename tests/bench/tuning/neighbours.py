@@ -22,8 +22,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from c_programs import program
 from paired import Result, compare, interleave, percentile, placebo
+from resonance.bench.machine import busy_seconds
+from resonance.bench.reference.programs import program
 from resonance_tuning.host import Host
 from running import remove_cgroup
 from tuning.applied import applied
@@ -98,13 +99,6 @@ def _inherit_cpuset(directory: Path) -> None:
             (directory / name).write_text((directory.parent / name).read_text())
 
 
-def _busy_seconds() -> float:
-    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
-    # user nice system idle iowait irq softirq steal: all but idle and iowait.
-    busy = [int(value) for place, value in enumerate(fields[:8]) if place not in {3, 4}]
-    return sum(busy) / os.sysconf("SC_CLK_TCK")
-
-
 def _own_seconds() -> float:
     both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in both)
@@ -112,7 +106,7 @@ def _own_seconds() -> float:
 
 def _once(where: Groups, hogs: int) -> Sample:
     command, seconds = program(Path(__file__).with_name("wakeup.c")), str(_SECONDS)
-    busy, own, started = _busy_seconds(), _own_seconds(), time.monotonic()
+    busy, own, started = busy_seconds(), _own_seconds(), time.monotonic()
     spinning = [
         subprocess.Popen(
             [command, "spin", str(_SECONDS + 0.5), *where.batch_directories],
@@ -129,7 +123,7 @@ def _once(where: Groups, hogs: int) -> Sample:
         text=True,
     )
     work = sum(float(each.communicate()[0]) for each in spinning)
-    foreign = (_busy_seconds() - busy) - (_own_seconds() - own)
+    foreign = (busy_seconds() - busy) - (_own_seconds() - own)
     cpu_seconds = (time.monotonic() - started) * (os.cpu_count() or 1)
     waits = [float(line) for line in served.stdout.split()]
     at = partial(percentile, waits)

@@ -10,23 +10,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from resonance.bench.reference.network.links import SOURCE
+from resonance.bench.reference.programs import program
+
 RATE_BITS_PER_SECOND = 20_000_000
 SENDER, RECEIVER = "10.77.0.1", "10.77.0.2"
-SOURCES = Path(__file__).parents[2] / "bench" / "tuning"
+WAKEUP = Path(__file__).parents[2] / "bench" / "tuning" / "wakeup.c"
 TRAFFIC = Path(__file__).with_name("path_traffic.py")
-
-
-def compiled(name: str, directory: Path) -> str:
-    """Return a program of the benches, compiled."""
-    output = directory / name
-    source, headers = SOURCES / f"{name}.c", SOURCES.parent
-    subprocess.run(["clang", "-O2", "-I", headers, "-o", output, source], check=True, timeout=60)
-    return str(output)
 
 
 @contextmanager
 def path(
-    directory: Path, *, buffer_bytes: int, delay_seconds: float, window_bytes: int
+    *, buffer_bytes: int, delay_seconds: float, window_bytes: int
 ) -> Iterator[tuple[str, str]]:
     """Connect two namespaces; give their names, the sender's first.
 
@@ -43,7 +38,7 @@ def path(
         numbers = map(str, (RATE_BITS_PER_SECOND, buffer_bytes, delay_seconds, 0))
         process = stack.enter_context(
             subprocess.Popen(
-                [compiled("path", directory), *names, *numbers],
+                [program(SOURCE), *names, *numbers],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
             )

@@ -20,7 +20,8 @@ import pytest
 
 from privileged.running import Place, Service
 from privileged.tuning.groups import Groups
-from privileged.tuning.paths import RECEIVER, compiled, path, said_ready, traffic
+from privileged.tuning.paths import RECEIVER, WAKEUP, path, said_ready, traffic
+from resonance.bench.reference.programs import program
 from resonance_tuning.host import Host
 from resonance_tuning.records import Target
 
@@ -56,8 +57,8 @@ def tuned(place: Place, groups: Groups) -> Callable[[str, str], Service]:
 
 
 @pytest.fixture
-def wakeup(tmp_path: Path) -> str:
-    return compiled("wakeup", tmp_path)
+def wakeup() -> str:
+    return program(WAKEUP)
 
 
 def decided(groups: Groups, place: Place) -> Notes:
@@ -199,9 +200,9 @@ def sending(groups: Groups, where: tuple[str, str], *, rivals: int = 0) -> Itera
 
 
 def test_bbr_drains_a_deep_buffer_and_is_kept(
-    tuned: Callable[..., Service], groups: Groups, place: Place, tmp_path: Path
+    tuned: Callable[..., Service], groups: Groups, place: Place
 ) -> None:
-    with path(tmp_path, buffer_bytes=1_000_000, delay_seconds=0.01, window_bytes=900_000) as where:
+    with path(buffer_bytes=1_000_000, delay_seconds=0.01, window_bytes=900_000) as where:
         service = tuned("adaptive", BBR)
         with sending(groups, where):
             note = decided(groups, place)[0]
@@ -232,10 +233,9 @@ def test_where_bbr_is_the_wrong_choice_it_is_not_even_tried(
     tuned: Callable[..., Service],
     groups: Groups,
     place: Place,
-    tmp_path: Path,
 ) -> None:
     with path(
-        tmp_path, buffer_bytes=buffer_bytes, delay_seconds=delay_seconds, window_bytes=window_bytes
+        buffer_bytes=buffer_bytes, delay_seconds=delay_seconds, window_bytes=window_bytes
     ) as where:
         service = tuned("adaptive", BBR)
         with sending(groups, where, rivals=rivals):

@@ -76,6 +76,7 @@ def test_public_names_are_there() -> None:
         "RetryPolicy",
         "TaskHint",
         "ThrottlePolicy",
+        "bench",
         "client",
         "current_attempt",
         "deadline",

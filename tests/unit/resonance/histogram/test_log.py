@@ -188,3 +188,17 @@ def test_an_interval_may_begin_with_its_run_to_the_last_bit() -> None:
     started_at = 1_700_000_000.000_000_4
     LogWriter(file, started_at).write(Histogram(), started_at, 1.0)
     assert file.getvalue().splitlines()[-1].startswith("0.000000,1.000000,0.000000,")
+
+
+@pytest.mark.parametrize("tag", ["a,b", "a\nb", "a\r"])
+def test_a_tag_that_could_not_be_read_again_is_refused(tag: str) -> None:
+    log = LogWriter(io.StringIO(), STARTED_AT)
+    with pytest.raises(ValueError, match="a tag has no comma and no line end"):
+        log.write(filled(0.1), STARTED_AT, 1.0, tag)
+
+
+def test_a_tag_is_written_and_read() -> None:
+    file = io.StringIO()
+    LogWriter(file, STARTED_AT).write(filled(0.1), STARTED_AT, 1.0, "before")
+    (interval,) = read_log(file.getvalue().splitlines())
+    assert interval.tag == "before"
