@@ -28,7 +28,7 @@ ARMS: Mapping[str, float] = {
     "batch idle": 0.5,
     "weight": 0.55,
     "worse": 1.6,
-    FOREIGN: 0.2,
+    FOREIGN: 0.04,
 }
 
 

@@ -15,7 +15,7 @@ from resonance.bench.statistics import Estimate
 __all__ = ["draw_forest", "forest_height_inches"]
 
 _ROW_INCHES: Final = 0.205
-_LEFT, _RIGHT, _TOP, _BOTTOM = 1.06, 1.17, 0.14, 0.42
+_LEFT, _RIGHT, _TOP, _BOTTOM = 1.06, 1.42, 0.14, 0.42
 _LETTERS: Final = 15
 _QUANTILE: Final = "p99"
 _LEAST_SPAN: Final = log(1.5)
