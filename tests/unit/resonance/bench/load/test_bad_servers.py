@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import pytest
 from fakes import bench_servers as servers
 from fakes.bench_servers import Behaviour, GrpcServer, Server
 from resonance.bench.errors import TargetError
-from resonance.bench.load import Measured, measure, parse_target
+from resonance.bench.load import Measured, Progress, measure, parse_target
 from resonance.bench.plan import Load, Request, Stage, Target
 from resonance.bench.records import Rule
 
@@ -54,6 +54,7 @@ def ran(
     timeout: float = 10.0,
     connections: int = 16,
     requests: tuple[Request, ...] = (Request(),),
+    progress: Callable[[Progress], None] | None = None,
 ) -> Measured:
     """Measure, and check what holds of every measurement."""
     load = Load(
@@ -65,7 +66,7 @@ def ran(
         requests=requests,
     )
     begin = time.monotonic()
-    measured = measure(load, rule=RULE)
+    measured = measure(load, rule=RULE, progress=progress)
     assert time.monotonic() - begin < LONGEST_SECONDS
     slot = measured.slot
     assert slot.planned == round(rate * seconds)
@@ -199,10 +200,12 @@ def test_a_port_that_nobody_listens_on_is_an_error_and_no_measurement(scheme: st
 
 def test_a_server_that_goes_during_the_run_refuses_the_rest() -> None:
     with Server(servers.closing) as server:
-        timer = threading.Timer(0.5, server.stop)
-        timer.start()
-        slot = ran(told(server), seconds=1.5, timeout=1.0).slot
-        timer.join()
+
+        def stop_once_it_has_answered(so_far: Progress) -> None:
+            if so_far.answered:
+                server.stop()
+
+        slot = ran(told(server), seconds=3.0, timeout=1.0, progress=stop_once_it_has_answered).slot
     assert slot.answered > 0
     assert slot.failed.get("refused", 0) > 0
 
