@@ -14,11 +14,16 @@ import pytest
 from privileged.phase.conftest import until
 from privileged.phase.test_phase_service import rhythm
 from privileged.running import Place
+from resonance.bench.reference import phase
+from resonance.bench.reference.programs import HERE
 from resonance_bpf.hierarchy import find_hierarchy
 
 pytestmark = pytest.mark.privileged
 
-SOURCES = Path(__file__).parents[2] / "bench"
+SOURCES = (
+    Path(__file__).parents[2] / "bench" / "phase" / "periodic.c",
+    Path(phase.__file__).with_name("requests.c"),
+)
 SECONDS = "60"
 PERIOD_SECONDS = 0.09
 WORK_NS = 15_000_000
@@ -28,9 +33,8 @@ DECOY_NS = 200_000
 @pytest.fixture
 def programs(tmp_path: Path) -> Path:
     """Compile the programs of the benches that stand in for the load."""
-    for name in ("periodic", "requests"):
-        source = SOURCES / "phase" / f"{name}.c"
-        command = ["clang", "-O2", "-I", SOURCES, "-o", tmp_path / name, source]
+    for source in SOURCES:
+        command = ["clang", "-O2", "-I", HERE, "-o", tmp_path / source.stem, source]
         subprocess.run(command, check=True, timeout=60)
     return tmp_path
 
