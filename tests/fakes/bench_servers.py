@@ -331,6 +331,12 @@ def refusing_streams(server: H2Connection, event: Event) -> None:
         server.reset_stream(event.stream_id, ErrorCodes.REFUSED_STREAM)
 
 
+def refusing_every_other(server: H2Connection, event: Event) -> None:
+    """Refuse the first stream, and every second after it, before anything is done for them."""
+    if isinstance(event, RequestReceived | StreamEnded):
+        (refusing_streams if event.stream_id % 4 == 1 else ok)(server, event)
+
+
 def cutting_streams(server: H2Connection, event: Event) -> None:
     """Reset each stream in the middle of its answer."""
     if isinstance(event, StreamEnded):

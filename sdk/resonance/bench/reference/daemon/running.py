@@ -89,7 +89,8 @@ def command() -> str:
     found = beside or shutil.which("resonanced")
     if found is None:
         raise ExperimentError(
-            "running resonanced", "it is not installed here: pip install 'resonance[daemon]'"
+            "running resonanced",
+            "it is not installed here: pip install 'resonance-runtime[daemon]'",
         )
     return found
 

@@ -294,6 +294,13 @@ def test_each_kind_of_failure_of_http_2_has_its_name(answer: servers.Answer, out
     assert slot.failed == {outcome: slot.planned}
 
 
+def test_a_call_that_a_server_has_not_begun_with_is_sent_once_more() -> None:
+    with Server(servers.h2(servers.refusing_every_other)) as server:
+        slot = ran(told(server, "h2c"), rate=20.0, connections=1).slot
+    assert slot.failed == {}
+    assert slot.answered == slot.planned
+
+
 def test_connections_that_go_away_are_replaced() -> None:
     with Server(servers.h2(servers.going_away(3))) as server:
         slot = ran(told(server, "h2c"), connections=4).slot
