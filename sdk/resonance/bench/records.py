@@ -15,19 +15,16 @@ which slots are not to be believed was decided before anything was measured.
 from __future__ import annotations
 
 import os
-from bisect import bisect_left
 from collections.abc import Iterator
-from itertools import accumulate
-from math import ceil
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import msgspec
 
 from resonance.bench.errors import ResultFormatError
 from resonance.bench.files import write_whole
 from resonance.bench.machine import Machine
-from resonance.histogram import FormatError, Histogram
+from resonance.histogram import FormatError, Histogram, Quantiles
 
 __all__ = [
     "FORMAT",
@@ -49,8 +46,6 @@ FORMAT: Final = 1
 """Counted up when an old reader would misunderstand a new file."""
 What = Literal["response", "service", "lateness"]
 """Which histogram of a slot."""
-_TOLERANCE: Final = 1e-9
-"""Of a share in floating point, so that nine tenths of ten are nine and not ten."""
 QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 """Those that are printed and compared, by the names gates know."""
 
@@ -143,13 +138,6 @@ class Generator(msgspec.Struct, frozen=True, kw_only=True):
     is_throttled: bool = False
     waited: int = 0
     connections: int = 0
-
-
-class _Steps(NamedTuple):
-    """How many times are not longer than each bucket that has any."""
-
-    reached: list[int]
-    highest_seconds: list[float]
 
 
 class Slot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -246,8 +234,7 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         ResultFormatError
             It is not a histogram.
         """
-        reached = self._steps(what).reached
-        return reached[-1] if reached else 0
+        return self._quantiles(what).count
 
     def quantile(self, q: float, what: What = "response") -> float | None:
         """Return a time that a share of all do not exceed, as `Histogram.quantile` has it.
@@ -268,21 +255,13 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         ResultFormatError
             It is not a histogram.
         """
-        steps = self._steps(what)
-        if not steps.reached:
-            return None
-        wanted = max(1, ceil(q * steps.reached[-1] - _TOLERANCE))
-        return steps.highest_seconds[bisect_left(steps.reached, wanted)]
+        return self._quantiles(what).at(q)
 
-    def _steps(self, what: What) -> _Steps:
+    def _quantiles(self, what: What) -> Quantiles:
         """Return what quantiles are read from; kept, as it is asked for again and again."""
-        known: dict[str, _Steps] = vars(self).setdefault("_known", {})
+        known: dict[str, Quantiles] = vars(self).setdefault("_known", {})
         if what not in known:
-            buckets = list(self.histogram(what))
-            known[what] = _Steps(
-                list(accumulate(bucket.times for bucket in buckets)),
-                [bucket.highest_seconds for bucket in buckets],
-            )
+            known[what] = self.histogram(what).quantiles()
         return known[what]
 
 

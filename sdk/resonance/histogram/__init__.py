@@ -37,6 +37,7 @@ from resonance.histogram._layout import Layout
 from resonance.histogram._log import Interval, LogWriter, read_log
 from resonance.histogram._merging import Merged, merge_logs
 from resonance.histogram._rotating import Rotating
+from resonance.histogram._tally import Quantiles
 
 __all__ = [
     "Bucket",
@@ -46,6 +47,7 @@ __all__ = [
     "Layout",
     "LogWriter",
     "Merged",
+    "Quantiles",
     "Rotating",
     "merge_logs",
     "read_log",

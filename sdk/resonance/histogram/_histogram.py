@@ -13,7 +13,7 @@ from resonance.histogram import _hdr
 from resonance.histogram._folding import fold_now_and_then, lock
 from resonance.histogram._layout import Layout
 from resonance.histogram._pending import Pending, to_ns
-from resonance.histogram._tally import Tally
+from resonance.histogram._tally import Quantiles, Tally
 
 __all__ = ["Bucket", "Histogram", "histogram_of"]
 
@@ -253,10 +253,17 @@ class Histogram:
         ValueError
             `q` is not between 0 and 1.
         """
-        if not 0.0 <= q <= 1.0:
-            raise ValueError(f"q must be between 0 and 1, not {q}")
-        found_ns = self._snapshot().quantile_ns(q)
-        return None if found_ns is None else found_ns / 1e9
+        return self.quantiles().at(q)
+
+    def quantiles(self) -> Quantiles:
+        """Return what many quantiles are read from, of the latencies so far.
+
+        Returns
+        -------
+        Quantiles
+            Stays as it is, whatever is recorded later.
+        """
+        return self._snapshot().quantiles()
 
     @property
     def mean_seconds(self) -> float | None:

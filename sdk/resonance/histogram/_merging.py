@@ -74,7 +74,8 @@ def merge_logs(
     by_tag : bool
         Whether series stay apart by their tags.
     processes : int
-        That share the files; more than one begin anew, as of `multiprocessing`'s ``spawn``.
+        That share the files, the caller's included; the others begin anew, as of
+        `multiprocessing`'s ``spawn``.
 
     Returns
     -------
@@ -95,13 +96,12 @@ def merge_logs(
         raise ValueError(f"every_seconds must be above 0, not {every_seconds}")
     names = [os.fspath(path) for path in paths]
     read = partial(_part, every_seconds=every_seconds, by_tag=by_tag)
-    shares = _shares(names, processes)
-    if len(shares) > 1:
-        with ProcessPoolExecutor(len(shares), mp_context=get_context("spawn")) as pool:
-            parts = list(pool.map(read, shares))
-    else:
-        parts = [read(share) for share in shares]
-    return _whole(parts)
+    own, *others = _shares(names, processes) or [[]]
+    if not others:
+        return _whole([read(own)])
+    with ProcessPoolExecutor(len(others), mp_context=get_context("spawn")) as pool:
+        parts = pool.map(read, others)
+        return _whole([read(own), *parts])
 
 
 def _shares(names: Sequence[str], processes: int) -> list[Sequence[str]]:

@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from itertools import accumulate
+from itertools import accumulate, compress
 from math import ceil
 from operator import add
 from typing import Final
 
 from resonance.histogram._layout import Layout
 
-__all__ = ["Tally"]
+__all__ = ["Quantiles", "Tally"]
 
 _TOLERANCE: Final = 1e-9
 """Of a share in floating point, so that nine tenths of ten are nine and not ten."""
@@ -125,26 +126,16 @@ class Tally:
 
     def filled(self) -> Iterator[tuple[int, int]]:
         """Return the number and the count of each bucket that has values, in order."""
-        return ((index, count) for index, count in enumerate(self.counts) if count)
+        return zip(self._filled(), filter(None, self.counts), strict=True)
 
-    def quantile_ns(self, q: float) -> int | None:
-        """Return the highest value of the bucket in which a share of all values is reached.
+    def _filled(self) -> Iterator[int]:
+        return compress(range(self.layout.size), self.counts)
 
-        Parameters
-        ----------
-        q : float
-            The share, 0 to 1.
-
-        Returns
-        -------
-        int or None
-            Nanoseconds; ``None`` without values.
-        """
-        wanted = max(ceil(q * sum(self.counts) - _TOLERANCE), 1)
-        for index, reached in enumerate(accumulate(self.counts)):
-            if reached >= wanted:
-                return self.layout.highest_in(index)
-        return None
+    def quantiles(self) -> Quantiles:
+        """Return what quantiles are read from, as the values are now."""
+        return Quantiles(
+            self.layout, list(self._filled()), list(accumulate(filter(None, self.counts)))
+        )
 
     def mean_ns(self) -> float | None:
         """Return the mean, each value taken as the middle of its bucket.
@@ -158,3 +149,54 @@ class Tally:
         lowest, highest = self.layout.lowest_in, self.layout.highest_in
         doubled = sum(count * (lowest(index) + highest(index)) for index, count in self.filled())
         return doubled / (2 * total) if total else None
+
+
+class Quantiles:
+    """Which latency does a share of all not exceed? Worked out once, for those who ask often.
+
+    Parameters
+    ----------
+    layout : Layout
+    filled : list of int
+        The buckets that have latencies, in order.
+    reached : list of int
+        How many latencies are in each of them and below it.
+
+    Attributes
+    ----------
+    count : int
+        Latencies counted.
+    """
+
+    __slots__ = ("_filled", "_layout", "_reached", "count")
+
+    def __init__(self, layout: Layout, filled: list[int], reached: list[int]) -> None:
+        self._layout = layout
+        self._filled = filled
+        self._reached = reached
+        self.count = reached[-1] if reached else 0
+
+    def at(self, q: float) -> float | None:
+        """Return the least latency that at least a share of all do not exceed.
+
+        Parameters
+        ----------
+        q : float
+            The share, 0 to 1.
+
+        Returns
+        -------
+        float or None
+            Seconds, the highest of its bucket; ``None`` without latencies.
+
+        Raises
+        ------
+        ValueError
+            `q` is not between 0 and 1.
+        """
+        if not 0.0 <= q <= 1.0:
+            raise ValueError(f"q must be between 0 and 1, not {q}")
+        if not self.count:
+            return None
+        wanted = max(ceil(q * self.count - _TOLERANCE), 1)
+        return self._layout.highest_in(self._filled[bisect_left(self._reached, wanted)]) / 1e9

@@ -272,3 +272,23 @@ def test_one_that_nobody_has_any_more_is_let_go() -> None:
     gc.collect()
     record(0.2)
     assert not any(isinstance(each, Histogram) for each in gc.get_referrers(record.__self__))
+
+
+def test_quantiles_stay_as_they_were_when_they_were_worked_out() -> None:
+    histogram = Histogram()
+    histogram.add(0.001, 9)
+    histogram.add(0.5)
+    quantiles = histogram.quantiles()
+    histogram.add(2.0, 90)
+    assert quantiles.count == 10
+    assert quantiles.at(0.9) == pytest.approx(0.001, rel=1e-3)
+    assert quantiles.at(1.0) == pytest.approx(0.5, rel=1e-3)
+    assert histogram.quantiles().at(1.0) == histogram.quantile(1.0)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        quantiles.at(1.1)
+
+
+def test_quantiles_of_nothing_are_none() -> None:
+    quantiles = Histogram().quantiles()
+    assert quantiles.count == 0
+    assert quantiles.at(0.5) is None

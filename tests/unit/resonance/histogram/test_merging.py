@@ -16,7 +16,7 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resonance.histogram import FormatError, Histogram, LogWriter, merge_logs, read_log
+from resonance.histogram import FormatError, Histogram, LogWriter, Merged, merge_logs, read_log
 from resonance.histogram._hdr import Sums
 from resonance.histogram._histogram import histogram_of
 
@@ -204,6 +204,10 @@ def test_counts_beyond_64_bits_are_refused() -> None:
     with pytest.raises(FormatError, match="its counts cannot be read: .*overflow"):
         sums.add(None, huge.encode())
     assert histogram_of(sums.totals()[None]).count == 7 * 2**61
+
+
+def test_no_log_is_no_interval() -> None:
+    assert merge_logs([], processes=2) == Merged([], 0)
 
 
 def _broken(text: str) -> Iterable[tuple[str, str]]:
