@@ -107,6 +107,27 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
     response: str
 
+    def histogram(self) -> Histogram:
+        """Return its response times, decoded.
+
+        Returns
+        -------
+        Histogram
+
+        Raises
+        ------
+        ResultFormatError
+            It is not a histogram.
+        """
+        return _decoded("response", self.response)
+
+
+def _decoded(what: str, text: str) -> Histogram:
+    try:
+        return Histogram.decode(text)
+    except FormatError as error:
+        raise ResultFormatError(what, str(error)) from None
+
 
 class Generator(msgspec.Struct, frozen=True, kw_only=True):
     """What was the generator like while it measured?
@@ -213,10 +234,7 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         ResultFormatError
             It is not a histogram.
         """
-        try:
-            return Histogram.decode(getattr(self, what))
-        except FormatError as error:
-            raise ResultFormatError(what, str(error)) from None
+        return _decoded(what, getattr(self, what))
 
     def answers(self, what: What = "response") -> int:
         """Return how many times were counted.

@@ -21,7 +21,14 @@ the rule that the results themselves carry.
 from __future__ import annotations
 
 from resonance.bench.comparing.gates import Gate, Verdict, judge, parse_gate
-from resonance.bench.comparing.pairing import FEWEST_PAIRS, Comparison, Effect, Row, compare
+from resonance.bench.comparing.pairing import (
+    FEWEST_PAIRS,
+    Comparison,
+    Effect,
+    Row,
+    compare,
+    fewest_answers,
+)
 from resonance.bench.comparing.scenes import scene_of
 
 __all__ = [
@@ -32,6 +39,7 @@ __all__ = [
     "Row",
     "Verdict",
     "compare",
+    "fewest_answers",
     "judge",
     "parse_gate",
     "scene_of",

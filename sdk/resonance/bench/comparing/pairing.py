@@ -20,7 +20,7 @@ from resonance.bench.errors import IncomparableError
 from resonance.bench.records import QUANTILES, Run, Scene, Slot
 from resonance.bench.statistics import Estimate, ratios, sign_test, summarize
 
-__all__ = ["FEWEST_PAIRS", "Comparison", "Effect", "Row", "compare"]
+__all__ = ["FEWEST_PAIRS", "Comparison", "Effect", "Row", "compare", "fewest_answers"]
 
 FEWEST_PAIRS: Final = 6
 """Least and greatest of n values hold the median with probability 1 - 2**(1 - n): 94 % of five,
@@ -269,6 +269,24 @@ def _row(
     )
 
 
+def fewest_answers(q: float) -> int:
+    """Return how many answers of a slot tell a quantile: as many as leave three beyond it.
+
+    Parameters
+    ----------
+    q : float
+        The share, 0 to 1, without 1.
+
+    Returns
+    -------
+    int
+
+    >>> [fewest_answers(q) for q in (0.5, 0.99, 0.999)]
+    [6, 300, 3000]
+    """
+    return round(_FEWEST_BEYOND / (1.0 - q))
+
+
 def _absence(slots: Sequence[Slot], q: float) -> str:
     """Return why a quantile is not known of every slot; nothing where it is.
 
@@ -277,8 +295,7 @@ def _absence(slots: Sequence[Slot], q: float) -> str:
     """
     for slot in slots:
         answers, beyond_ratio = slot.answers(), 1.0 - q
-        if round(beyond_ratio * answers, 6) < _FEWEST_BEYOND:
-            fewest = round(_FEWEST_BEYOND / beyond_ratio)
+        if answers < (fewest := fewest_answers(q)):
             return f"{answers} answers in a slot, it takes {fewest}: longer slots, or a higher rate"
         endless_ratio = 1.0 - answers / slot.planned if slot.planned else 0.0
         if endless_ratio >= beyond_ratio:

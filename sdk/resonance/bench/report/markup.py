@@ -12,7 +12,7 @@ from resonance.bench.comparing import FEWEST_PAIRS, Comparison
 from resonance.bench.records import Experiment, Run, Scene
 from resonance.bench.report.canvas import png, svg
 from resonance.bench.report.figures import Picture, pictures_of
-from resonance.bench.report.tables import arm_table, load_table
+from resonance.bench.report.tables import arm_table, load_table, parts_table
 from resonance.bench.report.words import doubt, escaped, finding, notes
 
 __all__ = ["page", "pictures"]
@@ -207,6 +207,7 @@ def _section(name: str, comparison: Comparison, named: Sequence[str]) -> Iterato
     yield from _figures(drawn[:_ABOVE])
     yield from arm_table(comparison)
     yield from _counted(comparison)
+    yield from parts_table(comparison)
     yield from _figures(drawn[_ABOVE:])
     yield "<details><summary>What was sent, and what became of it</summary>"
     yield from load_table(scene.runs)

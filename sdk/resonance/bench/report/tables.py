@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
-from resonance.bench.comparing import Comparison, Row
+from resonance.bench.comparing import Comparison, Row, fewest_answers
 from resonance.bench.records import QUANTILES, Run
 from resonance.bench.report.labels import estimate_text, milliseconds_text, ratio_text, share_text
 from resonance.bench.report.series import believed, is_beyond_chance
 from resonance.bench.report.words import escaped
+from resonance.histogram import Quantiles
 
-__all__ = ["arm_table", "load_table"]
+__all__ = ["arm_table", "load_table", "parts_table"]
 
 _NOTHING: Final = '<span class="faint">–</span>'  # noqa: RUF001 - an empty cell
 _WITHHELD: Final = '<span class="bad">withheld</span>'
@@ -149,6 +150,13 @@ def _lateness(comparison: Comparison) -> dict[str, str]:
     return found
 
 
+def _median(slots: Sequence[Quantiles], q: float) -> str:
+    if not slots or any(each.count < fewest_answers(q) for each in slots):
+        return _NOTHING
+    values = [value for each in slots if (value := each.at(q)) is not None]
+    return milliseconds_text(statistics.median(values))
+
+
 def _doubted(run: Run) -> str:
     times = sum(bool(slot.doubts) for slot in run.slots)
     return f'<span class="bad">{times} of {len(run.slots)}</span>' if times else "0"
@@ -189,6 +197,48 @@ def load_table(runs: Sequence[Run]) -> Iterator[str]:
             f"{''.join(f'<td>{cell}</td>' for cell in cells)}"
             f'<td class="words">{escaped(", ".join(_generator(run)))}</td></tr>'
         )
+    yield "</tbody></table></div>"
+
+
+def parts_table(comparison: Comparison) -> Iterator[str]:
+    """Return what each kind of request took in each arm; nothing where there is but one kind.
+
+    Parameters
+    ----------
+    comparison : Comparison
+
+    Yields
+    ------
+    str
+        HTML.
+
+    Raises
+    ------
+    ResultFormatError
+        A histogram cannot be read.
+    """
+    kept = believed(comparison)
+    runs = [run for run in comparison.scene.runs if any(slot.parts for slot in run.slots)]
+    if not runs:
+        return
+    titles = ("arm", "request", "due", "failed", *(f"{name} {_MILLISECONDS}" for name in QUANTILES))
+    yield from _open("requests", [f"<th scope=col>{title}</th>" for title in titles])
+    for run in runs:
+        slots = [slot for slot in run.slots if slot.repetition in kept]
+        for name in dict.fromkeys(name for slot in run.slots for name in slot.parts):
+            parts = [slot.parts[name] for slot in run.slots if name in slot.parts]
+            quantiles = [
+                slot.parts[name].histogram().quantiles() for slot in slots if name in slot.parts
+            ]
+            cells = (
+                f"{sum(part.planned for part in parts):,}",
+                f"{sum(part.failed for part in parts):,}",
+                *(_median(quantiles, q) for q in QUANTILES.values()),
+            )
+            yield (
+                f"<tr><th scope=row>{escaped(run.name)}</th><th scope=row>{escaped(name)}</th>"
+                f"{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+            )
     yield "</tbody></table></div>"
 
 

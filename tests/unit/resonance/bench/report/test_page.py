@@ -281,3 +281,22 @@ def test_pictures_are_those_of_the_page_as_png() -> None:
 def test_names_of_pictures_are_safe_whatever_the_scene_is_called() -> None:
     alone = scene(run("a", repetitions=1), name="../../etc: $HOME/\u202e")
     assert {name.rpartition("-")[0] for name in pictures([compare(alone)])} == {"1-etc-home"}
+
+
+def test_each_kind_of_request_of_a_mix_has_its_row() -> None:
+    slots = [
+        slot([0.001, 0.001, 0.009] * 400, repetition=place, parts={"read <b>": 2, "write": 1})
+        for place in range(2)
+    ]
+    html = page([one := scene(run("a", slots=slots))], [compare(one)])
+    rows = re.search(r'aria-label="requests".*?</table>', html, re.DOTALL)
+    assert rows
+    cells = [re.sub("<[^>]+>", " ", row).split() for row in rows[0].split("<tr>")[2:]]
+    assert cells[0][:6] == ["a", "read", "&lt;b&gt;", "1,600", "0", "1.00"]
+    assert cells[1][:5] == ["a", "write", "800", "0", "9.00"]
+    assert cells[1][-1] == "\N{EN DASH}"  # 400 answers in a slot tell no p99.9
+
+
+def test_without_a_mix_there_is_no_table_of_requests() -> None:
+    html = page([one := scene(run("a"))], [compare(one)])
+    assert 'aria-label="requests"' not in html
