@@ -20,11 +20,17 @@ UBUNTU := $(shell . /etc/os-release 2>/dev/null && [[ "$$ID $${ID_LIKE:-}" == *u
 RUN_PACKAGES := python3-venv clang libbpf-dev libbpf1 python3-bpfcc
 # Ubuntu's chromium is a snap, which a test cannot start.
 TEST_PACKAGES := $(RUN_PACKAGES) prometheus libbpf-tools iproute2 procps dbus-daemon systemd nginx \
+  systemd-container groff-base \
   $(if $(UBUNTU),linux-tools-generic,linux-perf chromium)
+
+DEB_PACKAGES := $(RUN_PACKAGES) debhelper dpkg-dev fakeroot
+DEB_TEST_PACKAGES := $(DEB_PACKAGES) lintian mmdebstrap iproute2 debian-archive-keyring
+VM_PACKAGES := $(DEB_PACKAGES) mmdebstrap debian-archive-keyring e2fsprogs zstd qemu-utils \
+  qemu-system-x86 openssh-client rsync
 
 BTF := /sys/kernel/btf/vmlinux
 # The header is the running kernel's; the objects relocate themselves to any other.
-KERNEL := build/$(shell uname -r)
+HEADERS := build/$(shell uname -r)
 PROGRAMS := $(wildcard bpf/resonance_bpf/programs/*.bpf.c)
 OBJECTS := $(patsubst bpf/resonance_bpf/programs/%.c,bpf/resonance_bpf/objects/%.o,$(PROGRAMS))
 MACHINE := $(shell uname -m)
@@ -33,7 +39,7 @@ BPF_ARCH := $(or $(patsubst x86_64,x86,$(filter x86_64,$(MACHINE))), \
   $(patsubst aarch64,arm64,$(filter aarch64,$(MACHINE))),$(MACHINE))
 
 # ---- verbs -----------------------------------------------------------------------------------
-.PHONY: help run test privileged demo-phase demo-hedge bench headline check stubs-are-fresh proto bpf clean
+.PHONY: help run test privileged demo-phase demo-hedge bench headline check stubs-are-fresh proto man bpf deb deb-test vm vm-matrix clean
 
 help: ## list the verbs
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -42,10 +48,16 @@ run: run-packages .venv/run.stamp run-objects ## measure and serve until Ctrl-C,
 	@exec $(BIN)/resonanced run $(if $(FOR),--for $(FOR))
 
 test: test-packages .venv/dev.stamp run-objects ## every test this machine can run
-	@if why=$$($(BIN)/python tests/capability.py); then \
-	  $(PYTEST) -n 2; $(PYTEST) -p no:xdist -m privileged --no-skips; \
+	@$(PYTEST) -n 2
+	@if why=$$($(BIN)/python tests/nspawn/possible.py); then \
+	  $(PYTEST) -p no:xdist -m nspawn --no-skips; \
 	else \
-	  echo "not run: the privileged tests: $$why"; $(PYTEST) -n 2; \
+	  echo "not run: the tests of the unit under systemd: $$why"; \
+	fi
+	@if why=$$($(BIN)/python tests/capability.py); then \
+	  $(PYTEST) -p no:xdist -m privileged --no-skips; \
+	else \
+	  echo "not run: the privileged tests: $$why"; \
 	fi
 
 privileged: test-packages .venv/dev.stamp bpf ## the tests of real probes; none may skip
@@ -80,7 +92,24 @@ check: run-packages .venv/dev.stamp ## format, lint, types, contracts, stubs
 proto: build/generator/stamp ## write the stubs of sdk/resonance_api anew
 	@$(call generate_stubs,.)
 
+man: run-packages .venv/run.stamp ## write the manual pages in systemd/man from the parsers
+	@$(BIN)/python systemd/make-man
+
 bpf: $(OBJECTS) ## compile the probes
+
+deb: deb-packages .venv/bin/python bpf ## the Debian packages, of this suite or SUITES="bookworm trixie"
+	@PYTHON=$(BIN)/python systemd/make-deb $(SUITES)
+
+deb-test: deb-test-packages .venv/dev.stamp bpf ## install, upgrade and purge them in roots of their own (minutes)
+	@$(MAKE) deb SUITES="bookworm trixie"
+	@$(PYTEST) -p no:xdist -m packages --no-skips tests/packages
+
+vm: vm-packages .venv/bin/python bpf ## the tests in a kernel test VM: KERNEL=6.1
+	@[[ -n "$(KERNEL)" ]] || { echo "which? make vm KERNEL=6.1; vagrant/kernels.toml has them all" >&2; exit 2; }
+	@PYTHON=$(BIN)/python vagrant/run-matrix $(KERNEL)
+
+vm-matrix: vm-packages .venv/bin/python bpf ## the same on all kernels of vagrant/kernels.toml
+	@PYTHON=$(BIN)/python vagrant/run-matrix
 
 clean: ## remove what these verbs made, but for packages of the system
 	rm -rf .venv build dist bpf/resonance_bpf/objects .hypothesis .*_cache
@@ -113,12 +142,21 @@ for served in prometheus nginx; do \
 done
 endef
 
-.PHONY: run-packages test-packages
+.PHONY: run-packages test-packages deb-packages deb-test-packages vm-packages
 run-packages:
 	$(call install_packages,$(RUN_PACKAGES))
 
 test-packages:
 	$(call install_packages,$(TEST_PACKAGES))
+
+deb-packages:
+	$(call install_packages,$(DEB_PACKAGES))
+
+deb-test-packages:
+	$(call install_packages,$(DEB_TEST_PACKAGES))
+
+vm-packages:
+	$(call install_packages,$(VM_PACKAGES))
 
 # ---- the environment -------------------------------------------------------------------------
 .venv/bin/python:
@@ -137,16 +175,16 @@ test-packages:
 .PHONY: run-objects
 run-objects: $(if $(wildcard $(BTF)),$(OBJECTS))
 
-$(KERNEL)/vmlinux.h: bpf/resonance_bpf/vmlinux.py
+$(HEADERS)/vmlinux.h: bpf/resonance_bpf/vmlinux.py
 	@mkdir -p $(@D)
 	@PYTHONPATH=bpf $(PYTHON) -m resonance_bpf.vmlinux >$@
 
 bpf/resonance_bpf/objects/%.bpf.o: bpf/resonance_bpf/programs/%.bpf.c \
-  $(wildcard bpf/resonance_bpf/programs/*.h) $(KERNEL)/vmlinux.h
+  $(wildcard bpf/resonance_bpf/programs/*.h) $(HEADERS)/vmlinux.h
 	@mkdir -p $(@D)
 	@echo "clang $(@F)"
-	@clang -g -O2 -Wall -Werror -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) \
-	  -I$(KERNEL) -Ibpf/resonance_bpf/programs -I/usr/include/$(MULTIARCH) -c $< -o $@
+	@clang -g -ffile-prefix-map=$(CURDIR)=. -O2 -Wall -Werror -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) \
+	  -I$(HEADERS) -Ibpf/resonance_bpf/programs -I/usr/include/$(MULTIARCH) -c $< -o $@
 
 # ---- stubs -----------------------------------------------------------------------------------
 # Pinned in the extra [proto]; kept apart because it wants an older protobuf than the daemon gets.

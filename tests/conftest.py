@@ -61,10 +61,13 @@ def pytest_runtest_makereport(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark by folder, so that no privileged test can run unasked for want of a mark."""
+    """Mark by folder, so that none of these tests can run unasked for want of a mark."""
     for item in items:
-        if "privileged" in item.path.relative_to(item.config.rootpath).parts:
-            item.add_marker("privileged")
+        parts = item.path.relative_to(item.config.rootpath).parts
+        folder = parts[1] if len(parts) > 1 else ""
+        if folder in {"privileged", "nspawn", "packages", "vm"}:
+            item.add_marker(folder)
+        if folder == "privileged":
             item.fixturenames.insert(0, "host_left_as_found")  # type: ignore[attr-defined]
 
 

@@ -137,7 +137,8 @@ def _how(status: int) -> str:
 def _load_and_leave(backend: BackendName, request: LoadRequest, write: int) -> None:
     """Load in the forked child; never returns."""
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGABRT)
+    for number in numbers:
         signal.signal(number, signal.SIG_DFL)
     status = 1
     try:

@@ -51,7 +51,9 @@ def announcement(
     what = f"{attached} of {len(report.programs)} programs"
     if report.backend == "none":
         what = "no BPF: sums and means, no histograms"
-    nobody = " (there is no user resonance here)" if identity.is_fallback else ""
+    nobody = (
+        " (there is no user resonance here: run systemd-sysusers)" if identity.is_fallback else ""
+    )
     return [
         *_mode_lines(report, settings.tuning, begun),
         f"  phases   {settings.phase.mode}: {_PHASES[settings.phase.mode]}",

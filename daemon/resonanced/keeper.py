@@ -28,8 +28,9 @@ import msgspec
 
 from resonance_bpf import loader, pins, syscalls
 from resonance_bpf.catalogue import MAPS, PROGRAMS
+from resonance_bpf.errors import PinError
 from resonance_bpf.hierarchy import CgroupHierarchy, find_hierarchy, path_of_task
-from resonance_bpf.report import LoadReport, LoadRequest
+from resonance_bpf.report import BackendName, LoadReport, LoadRequest, Rejection
 from resonance_bpf.slot_table import SlotTable
 from resonanced import actuator, config, link, privileges, runtime
 from resonanced.config import Settings
@@ -44,7 +45,13 @@ _log = logging.getLogger("resonanced.keeper")
 _MAX_BYTES: Final = 1 << 16
 _STOP_SECONDS: Final = 1.5
 """What the daemon gets to end by itself, so that all is over within two seconds."""
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+_SIGNALS: Final = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGCHLD,
+    signal.SIGABRT,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +175,13 @@ class Keeper:
             own_cgroup_id=own_directory.stat().st_ino if own_directory else 0,
         )
         if settings.backend != "none":
-            pins.ensure_bpffs(bpffs)
-            removed, _ = pins.rollback(bpffs)
-            for generation in removed:
-                _log.warning("stale_pins_removed directory=%s", generation.path)
-            generation = pins.create(bpffs)
+            try:
+                generation = _make_generation(bpffs)
+            except PinError as error:
+                if settings.backend != "auto":
+                    raise
+                # Nowhere to pin, as in most containers: what needs no BPF still measures.
+                return _without_bpf(request, error)
             stack.callback(pins.remove, generation)
             request = msgspec.structs.replace(request, directory=str(generation.path))
         report = loader.choose(settings.backend, request, is_told_to_stop)
@@ -324,6 +333,11 @@ class Keeper:
         for number in numbers:
             if number in (signal.SIGTERM, signal.SIGINT):
                 self._status = 0
+            elif number == signal.SIGABRT:
+                # The service manager's watchdog. To us it comes first, so that a rollback finds
+                # nobody of ours alive: the daemon that hangs is ended on the way out.
+                _log.error("watchdog_bite reason=%r", "the daemon gave no sign of life")
+                self._status = 1
             elif number == signal.SIGHUP:
                 self._reload(orders)
             elif number == signal.SIGCHLD:
@@ -368,6 +382,23 @@ class Keeper:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
         self._children.clear()
+
+
+def _make_generation(bpffs: Path) -> pins.Generation:
+    """Remove what dead services pinned, and make a directory for our own pins."""
+    pins.ensure_bpffs(bpffs)
+    removed, _ = pins.rollback(bpffs)
+    for generation in removed:
+        _log.warning("stale_pins_removed directory=%s", generation.path)
+    return pins.create(bpffs)
+
+
+def _without_bpf(request: LoadRequest, error: PinError) -> LoadReport:
+    """Fall back to what needs no pins, and say of both others why they are not taken."""
+    backends: tuple[BackendName, ...] = ("core", "bcc")
+    rejected = tuple(Rejection(backend=each, reason=str(error)) for each in backends)
+    report = loader.choose("none", request)
+    return msgspec.structs.replace(report, rejected=rejected)
 
 
 @contextmanager

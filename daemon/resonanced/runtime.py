@@ -8,6 +8,7 @@ no link, and removes only names that are ours.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -28,6 +29,9 @@ _LOCK: Final = "resonanced.lock"
 _HOME_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 # Not blocking: a pipe in the lock's place must not hold up the start.
 _LOCK_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_MANAGED: Final = frozenset({errno.EBUSY, errno.EROFS})
+"""What is answered where a service manager gave us the directory: it removes it itself."""
 _MODE: Final = 0o755
 _LOCK_MODE: Final = 0o600
 """Whoever can open a file can lock it, and keep us from starting."""
@@ -50,18 +54,24 @@ def directory(settings: Settings, identity: Identity) -> Generator[Path]:
     is_ours = not path.is_dir() or (path / _LOCK).exists()
     with ExitStack() as stack:
         try:
+            if not path.is_dir():
+                stack.callback(_remove_empty, path)
             home = _open_home(path)
             stack.callback(os.close, home)
             _refuse_strangers(home, path, names, identity)
             lock = _open_lock(home, path)
             stack.callback(os.close, lock)
             _take(lock, path)
+            # Before anything is written: where there is no room for it, nothing stays behind.
             stack.callback(_give_back, home, path, names, is_ours=is_ours)
+            _sign(lock)
             if is_ours:
                 os.fchmod(home, _MODE)
             os.fchown(home, identity.uid, identity.gid)
         except OSError as error:
             hint = "set service.runtime_directory to a directory that can be made"
+            if error.errno in _NO_ROOM:
+                hint = f"make room in {path.parent} (df -h, df -i), then start again"
             raise StartError(str(path), error.strerror or str(error), hint) from error
         yield path
 
@@ -111,6 +121,11 @@ def _open_home(path: Path) -> int:
     return os.open(path, _HOME_FLAGS)
 
 
+def _remove_empty(path: Path) -> None:
+    with suppress(OSError):  # it was not made, is gone already, or somebody is in it now
+        path.rmdir()
+
+
 def _refuse_strangers(home: int, path: Path, names: tuple[str, ...], identity: Identity) -> None:
     found = os.fstat(home)
     strangers = sorted(entry for entry in os.listdir(home) if entry not in names)
@@ -154,6 +169,10 @@ def _take(lock: int, path: Path) -> None:
     if not _is_taken(lock):
         hint = "stop it first, or set another service.runtime_directory"
         raise StartError(str(path), f"in use by resonanced, pid {_holder(lock)}", hint)
+
+
+def _sign(lock: int) -> None:
+    """Say in the lock who has it."""
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
 
@@ -166,7 +185,11 @@ def _give_back(home: int, path: Path, names: tuple[str, ...], *, is_ours: bool) 
             with suppress(FileNotFoundError, IsADirectoryError):
                 os.unlink(name, dir_fd=home)
     if is_ours and not os.listdir(home):
-        path.rmdir()
+        try:
+            path.rmdir()
+        except OSError as error:
+            if error.errno not in _MANAGED:
+                raise
 
 
 @contextmanager

@@ -39,6 +39,20 @@ _COMPACT_BYTES: Final = 1 << 20
 _KEPT_RECORDS: Final = 1000
 
 
+_DAMAGED: Final = (
+    "this line is damaged, so a change may be unknown; roll back, look at what is left, then "
+    "remove the file"
+)
+_OTHER_FORMAT: Final = (
+    "another version of Resonance wrote this: format {}, and this one knows {}; what it changed is "
+    "left as it is: roll back with that version, or reboot, which undoes it too"
+)
+
+
+class _OtherFormatError(ValueError):
+    """A transaction is in a format that we do not know."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One step: a setting that was made, and what became of it.
@@ -116,7 +130,8 @@ class Journal:
     Attributes
     ----------
     damage : JournalError or None
-        The first line that cannot be trusted. Then nothing new may be begun.
+        The first line that cannot be trusted, damaged or of another format. Then nothing new
+        may be begun.
     """
 
     def __init__(self, directory: Path, boot_id: str, *, may_write: bool = True) -> None:
@@ -151,12 +166,13 @@ class Journal:
         for number, record in self._file.records():
             try:
                 self._take(record or {})
+            except _OtherFormatError as error:
+                self._distrust(number, _OTHER_FORMAT.format(error, FORMAT))
             except (KeyError, TypeError, ValueError):
-                reason = (
-                    "this line is damaged, so a change may be unknown; roll back, look at what "
-                    "is left, then remove the file"
-                )
-                self.damage = self.damage or JournalError(str(self.path), number, reason)
+                self._distrust(number, _DAMAGED)
+
+    def _distrust(self, line: int, reason: str) -> None:
+        self.damage = self.damage or JournalError(str(self.path), line, reason)
 
     def lost(self) -> str:
         """Return why nobody would find this journal after us, or nothing; it must be entered."""
@@ -256,6 +272,7 @@ class Journal:
         self.damage = None
         self._step = self._transaction = 0
         self._profiles: dict[int, str] = {}
+        self._formats: dict[int, str] = {}
         self._entries: dict[int, Entry] = {}
         self._notes: list[tuple[float, str, dict[str, Any]]] = []
 
@@ -277,7 +294,10 @@ class Journal:
         if kind == "begin":
             self._transaction = max(self._transaction, int(record["transaction"]))
             self._profiles[record["transaction"]] = record["profile"]
+            self._formats[record["transaction"]] = record["version"]
+            self._refuse_other_formats(record)
         elif kind == "intent":
+            self._refuse_other_formats(record)
             entry = _entry(record, self._profiles.get(record["transaction"], ""))
             self._step = max(self._step, entry.step)
             self._entries[entry.step] = entry
@@ -287,6 +307,12 @@ class Journal:
             self._step, self._transaction = int(record["step"]), int(record["transaction"])
         elif kind not in {"commit", "end"}:
             self._entries[record["step"]] = _after(self._entries[record["step"]], record)
+
+    def _refuse_other_formats(self, record: dict[str, Any]) -> None:
+        """Take no step whose words may mean something else to who wrote them."""
+        version = self._formats.get(record["transaction"], FORMAT)
+        if version != FORMAT:
+            raise _OtherFormatError(version)
 
     def _compact_if_long(self) -> None:
         """Leave out what nobody needs any more, once that is worth it.

@@ -10,6 +10,7 @@ the kernel drops it with its holder.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -35,6 +36,7 @@ _FILE_MODE: Final = 0o600
 _BLOCK_BYTES: Final = 1 << 20
 _ARCHIVED: Final = ".old"
 _DRAFT: Final = ".new"
+_HOW_TO_MAKE_HOME: Final = "run: systemd-tmpfiles --create, and start again"
 
 
 def encode(record: Mapping[str, Any]) -> bytes:
@@ -194,9 +196,7 @@ class JournalFile:
 
     def _take_home(self, may_write: bool) -> None:
         if may_write:
-            with suppress(FileExistsError):
-                self.directory.mkdir(mode=_HOME_MODE)
-                _sync_directory(self.directory.parent)
+            self._make_home()
         self._home = os.open(self.directory, _HOME)
         found = os.fstat(self._home)
         self._refuse_strangers(self.directory, found)
@@ -205,6 +205,19 @@ class JournalFile:
         except BlockingIOError:
             reason = f"is held by pid {_holder(found) or 'unknown'}; stop that process first"
             raise JournalError(str(self.directory), 0, reason) from None
+
+    def _make_home(self) -> None:
+        try:
+            self.directory.mkdir(mode=_HOME_MODE)
+            _sync_directory(self.directory.parent)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            if error.errno != errno.EROFS:
+                raise
+            # As the service sees /run: only what is there when it starts is writable to it.
+            reason = f"is not there, and cannot be made ({error.strerror}); {_HOW_TO_MAKE_HOME}"
+            raise JournalError(str(self.directory), 0, reason) from error
 
     def _refuse_strangers(self, path: Path, found: os.stat_result) -> None:
         """Trust nothing that another user could have written: root would write it on."""

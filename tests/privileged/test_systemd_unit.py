@@ -10,6 +10,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from privileged.running import Place
 from privileged.tuning.groups import Groups
 
@@ -48,6 +50,36 @@ def test_the_service_starts_and_cleans_up_with_the_units_capabilities(
     assert done.returncode == 0, done.stderr
     assert "/sys/fs/bpf/" not in done.stdout, "pins were left behind"
     assert not list(public_directory.glob("run/*"))
+
+
+@pytest.mark.parametrize("mode", ["active", "observe"])
+def test_without_the_journals_directory_it_tunes_not_and_says_so_and_observes_as_ever(
+    place: Place, tmp_path: Path, mode: str
+) -> None:
+    """As the unit has it: where all is read-only, what is not there at the start stays away."""
+    missing = tmp_path / "tmpfiles" / "resonance-tuning"
+    missing.parent.mkdir()
+    with closing(Groups(tmp_path)) as groups:
+        tuning = groups.table(mode) | {"journal_directory": str(missing)}
+        place.write_config(probes={"backend": "none"}, tuning=tuning)
+        read_only = 'mount -t tmpfs -o ro tmpfs "$0" && exec "$@"'
+        command = place.command("run", "--no-view", "--for", "1")
+        done = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", read_only, str(missing.parent), *command],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    if mode == "observe":
+        assert done.returncode == 0, done.stderr
+        return
+    assert done.returncode == 1
+    said = (
+        f"resonanced: tuning: {missing}: is not there, and cannot be made (Read-only file system)"
+    )
+    assert said in done.stderr
+    assert "run: systemd-tmpfiles --create, and start again" in done.stderr
 
 
 def test_with_the_units_capabilities_the_keeper_puts_back_what_a_killed_actuator_left(

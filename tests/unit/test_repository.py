@@ -130,13 +130,17 @@ def test_python_shown_in_documents_runs_without_a_daemon(path: Path) -> None:
         "bpf",
         "check",
         "clean",
+        "deb",
         "demo-hedge",
         "demo-phase",
         "help",
+        "man",
         "privileged",
         "proto",
         "run",
         "test",
+        "vm",
+        "vm-matrix",
     ],
 )
 def test_the_verb_exists_and_is_told_by_help(verb: str) -> None:

@@ -108,9 +108,11 @@ class PageWriter:
         self._path = path
         size = HEADER.itemsize + SLOTS * RECORD.itemsize
         temporary = path.with_name(f".{path.name}")
+        self._file = -1
         try:
             self._file = os.open(temporary, _OPEN_FLAGS, 0o600)
-            os.ftruncate(self._file, size)
+            # With its blocks: on a full disk a store into a hole would end us by SIGBUS.
+            os.posix_fallocate(self._file, 0, size)
             memory = mmap.mmap(self._file, size)
             self._header = np.frombuffer(memory, HEADER, 1)
             self._records = np.frombuffer(memory, RECORD, SLOTS, HEADER.itemsize)
@@ -119,6 +121,9 @@ class PageWriter:
             os.fchmod(self._file, _MODE)
             temporary.rename(path)
         except OSError as error:
+            if self._file >= 0:
+                os.close(self._file)
+                temporary.unlink(missing_ok=True)
             raise StartError(
                 str(path), f"cannot be made: {error.strerror}", "check the runtime directory"
             ) from error

@@ -121,6 +121,10 @@ class Session:
             left = steps_left_by_services(self._journal)
             if left:
                 recovered = self._tuner.undo(left, "the service that made it is gone")
+            if self._journal.damage:
+                # What cannot all be undone may not grow; to say what would help needs no journal.
+                self.reason, self.is_shadow = str(self._journal.damage), True
+                self._stack.close()
         try:
             self.make_plan()
         except RequirementError as error:

@@ -280,14 +280,23 @@ class UnitAllowedCpus(UnitKnob):
         """Tell the manager what was there; where it forgets the cgroup, let it look again.
 
         Of an unset list some versions leave the old one in the cgroup (systemd issue 43846);
-        then, and only then, all units are read again. What is left after that is told.
+        then, and only then, all units are read again. 252 does not look at the list even then
+        while a sibling has one of its own: what nobody has set any more is put into the file.
         """
         super().restore(target, prior)
         path = self._load(target)
         is_unset = prior.value == _UNSET == self.read(target).value
         if is_unset and self._files(target, path) != prior.coupled:
             self.systemd.reload()
-            self._settle(target, path, prior.coupled)
+            wanted = dict.fromkeys(self.files, "") | prior.coupled
+            if not self._settle(target, path, wanted):
+                self._put_files(target, path, wanted)
+
+    def _put_files(self, target: Target, path: str, wanted: dict[str, str]) -> None:
+        directory = self._directory(target, path)
+        for name in self._files(target, path):
+            assert directory  # it has files
+            self.host.write(directory / name, wanted[name])
 
 
 def _bytes(value: object) -> bytes:

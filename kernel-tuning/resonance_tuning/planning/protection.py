@@ -40,6 +40,7 @@ _NAMES: Final = (
 _KEPT: Final = tuple(name[:15] for name in _NAMES)  # the kernel keeps 15 characters
 _RUNTIME_GROUPS: Final = (
     "kubepods*",
+    "*-kubepods*.slice",  # a kubelet with --cgroup-root
     "docker",
     "docker-*.scope",
     "crio-*",

@@ -552,3 +552,33 @@ def test_a_clock_that_jumps_back_does_not_change_the_order(
         monkeypatch.setattr(journal_module.time, "time", lambda: -5.0)
         apply_one(journal, "8")
     assert [entry.setting.value for entry in read(directory, BOOT).live()] == ["7", "8"]
+
+
+def test_what_another_version_wrote_is_told_left_alone_and_nothing_is_begun(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Journal(directory, BOOT) as journal:
+        apply_one(journal)
+    with Journal(directory, BOOT) as journal, monkeypatch.context() as other:
+        other.setattr(journal_module, "FORMAT", "99")
+        journal.begin("balanced", "asked for", version="99")
+        journal.done(journal.intent(change("8"), "boot"), "8")
+    with Journal(directory, BOOT) as journal:
+        assert [entry.step for entry in journal.live()] == [1]
+        assert journal.damage
+        said = "another version of Resonance wrote this: format 99, and this one knows 1"
+        assert said in str(journal.damage)
+        with pytest.raises(JournalError, match="format 99"):
+            journal.begin("balanced", "asked for")
+
+
+def test_a_directory_that_cannot_be_made_is_told_with_what_to_do(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    said = r"is not there, and cannot be made \(Read-only file system\); run: systemd-tmpfiles"
+    with pytest.raises(JournalError, match=said), Journal(directory, BOOT):
+        pass

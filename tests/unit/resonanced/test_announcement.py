@@ -48,7 +48,10 @@ def test_it_names_tier_fallbacks_missing_programs_and_places() -> None:
     assert "without socket_ready: no such tracepoint" in text
     assert "http://127.0.0.1:1/metrics" in text
     assert "unix:///x.sock" in text
-    assert "user     nobody, group nogroup (there is no user resonance here)" in text
+    assert (
+        "user     nobody, group nogroup (there is no user resonance here: run systemd-sysusers)"
+        in text
+    )
 
 
 def test_shadow_says_that_it_changes_nothing() -> None:

@@ -5,23 +5,27 @@ import os
 import signal
 import socket
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
 import msgspec
 import pytest
 
+from resonance_bpf import pins
 from resonance_bpf.catalogue import map_bytes
+from resonance_bpf.errors import PinError
 from resonance_bpf.report import LoadReport
 from resonance_bpf.slot_table import SlotTable
 from resonanced import link
-from resonanced.config import ServiceSettings, Settings
+from resonanced.config import ProbesSettings, ServiceSettings, Settings
 from resonanced.errors import ConfigError, RefusedError, StartError
 from resonanced.keeper import (
     Inheritance,
     Keeper,
     _exit_with,
     _is_told_to_stop,
+    _signal_wakeup,
     possible_cpus,
 )
 from resonanced.privileges import Identity, find_identity
@@ -95,6 +99,36 @@ def test_a_polite_signal_ends_with_0(number: int) -> None:
     with socket.socket() as orders:
         keeper._take_signals(bytes([number]), orders)
     assert keeper._status == 0
+
+
+def test_a_bite_of_the_watchdog_ends_with_1_and_leaves_the_end_to_us() -> None:
+    keeper = _keeper()
+    with _signal_wakeup() as wakeup, socket.socket() as orders:
+        os.kill(os.getpid(), signal.SIGABRT)
+        keeper._take_signals(wakeup.recv(8), orders)
+    assert keeper._status == 1
+
+
+def _load(settings: ProbesSettings) -> LoadReport:
+    with ExitStack() as stack:
+        return _keeper(Settings(probes=settings))._load(stack, bool)
+
+
+def test_where_nothing_can_be_pinned_auto_measures_without_bpf_and_says_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: Path) -> NoReturn:
+        raise PinError("/sys/fs/bpf", "not here")
+
+    monkeypatch.setattr(pins, "ensure_bpffs", refuse)
+    report = _load(ProbesSettings(backend="auto"))
+    assert (report.backend, report.tier) == ("none", "procfs")
+    assert [(each.backend, each.reason) for each in report.rejected] == [
+        ("core", "/sys/fs/bpf: not here"),
+        ("bcc", "/sys/fs/bpf: not here"),
+    ]
+    with pytest.raises(PinError, match="not here"):
+        _load(ProbesSettings(backend="core"))
 
 
 def _reload(before: Settings, after: Settings | ConfigError) -> link.Reload:

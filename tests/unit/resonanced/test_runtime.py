@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sys
@@ -38,6 +39,47 @@ def test_a_directory_that_was_there_stays_and_is_empty_afterwards(tmp_path: Path
             with socket.socket(socket.AF_UNIX) as dead:
                 dead.bind(str(tmp_path / name))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("at", ["pwrite", "open"])
+@pytest.mark.parametrize("was_there", [False, True])
+def test_where_there_is_no_room_nothing_is_half_made(
+    at: str, *, was_there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "resonance"
+    if was_there:
+        path.mkdir()
+    really = getattr(os, at)
+
+    def fail(first: object, *rest: object, **named: object) -> object:
+        if at == "open" and first != "resonanced.lock":
+            return really(first, *rest, **named)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, at, fail)
+    with (
+        pytest.raises(StartError, match=f"No space left on device; make room in {tmp_path}"),
+        directory(_settings(path), ME),
+    ):
+        pass
+    assert path.exists() == was_there
+    assert not was_there or list(path.iterdir()) == []
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EBUSY])
+def test_a_directory_of_the_service_managers_is_swept_and_left_to_it(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("resonanced.lock", "hints.page"):
+        (tmp_path / name).touch()
+
+    def refuse(_: Path) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(Path, "rmdir", refuse)
+    removed, holder = sweep_after_death(_settings(tmp_path))
+    assert sorted(path.name for path in removed) == ["hints.page", "resonanced.lock"]
+    assert holder is None
 
 
 def test_what_a_service_that_was_killed_left_does_not_hinder_the_next(tmp_path: Path) -> None:

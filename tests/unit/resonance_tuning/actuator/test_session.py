@@ -451,6 +451,27 @@ def test_a_host_the_profile_is_not_for_is_shadow_with_the_reason(desk: Desk) -> 
     assert "64 CPUs online" in refused.reason
 
 
+@pytest.mark.parametrize("is_resident", [True, False])
+def test_with_a_journal_that_cannot_be_trusted_it_is_shadow_and_lets_go_of_it(
+    desk: Desk, *, is_resident: bool
+) -> None:
+    first = desk.begun(is_resident=False)
+    desk.apply(first, WEIGHT)
+    first.end()
+    with desk.journal().path.open("ab") as file:
+        file.write(b"deadbeef {}\n")
+    session = desk.begun(is_resident=is_resident)
+    assert (session.is_shadow, session.capabilities()) == (True, frozenset())
+    assert "this line is damaged" in session.reason
+    answer = desk.apply(session, IDLE)
+    assert isinstance(answer, wire.Failed)
+    assert "this line is damaged" in answer.reason
+    assert desk.values() == ("1000", "", "0"), "what was made before stays as it was"
+    with journal.Journal(Path(desk.settings.journal_directory), desk.tree.host.boot_id):
+        pass  # nobody holds it, so a rollback can
+    session.end()
+
+
 def test_a_container_is_shadow_with_the_reason(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "resonance_tuning.planning.protection.container_reason", lambda _: "in a container"

@@ -170,16 +170,15 @@ def test_a_list_left_in_the_cgroup_is_cleared_by_a_reload(
     assert cpus.read(WEB) == prior
 
 
-def test_what_a_reload_does_not_clear_is_told(
+def test_what_a_reload_does_not_clear_is_cleared_in_the_cgroup(
     tree: CgroupTree, bus: SystemdBus, cpus: UnitAllowedCpus
 ) -> None:
+    """systemd 252 leaves it while a sibling has a list of its own: seen on Debian 12."""
     bus.on_set = lambda name, properties: forget_to_clear(tree, name, properties)
     prior = cpus.read(WEB)
     cpus.write(WEB, "0-1")
     cpus.restore(WEB, prior)
-    found = cpus.read(WEB)
-    assert found == State("unset", {"cpuset.cpus": "0-1"})
-    assert cpus.unsettled(WEB, prior, found) == "cpuset.cpus is '0-1', was ''"
+    assert cpus.read(WEB) == prior
     assert bus.names().count("Reload") == 1
 
 

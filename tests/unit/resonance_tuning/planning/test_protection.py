@@ -35,6 +35,7 @@ def _refusal(tree: CgroupTree, name: str) -> str:
         ("/system.slice/resonanced.service", "it holds this process"),
         ("/kubepods", "container runtime"),
         ("/kubepods.slice/kubepods-pod1.slice", "container runtime"),
+        ("/a.slice/a-kubepods.slice/a-kubepods-pod1.slice", "container runtime"),
         ("/docker/0123", "container runtime"),
         ("/a/docker-0123.scope", "container runtime"),
         ("/machine.slice/libpod-0123.scope", "container runtime"),

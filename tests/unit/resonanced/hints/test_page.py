@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
@@ -193,3 +194,16 @@ def test_the_policy_ceiling_is_there_at_once_and_touches_nothing_else(
     fresh = snapshot()
     writer.write(fresh.monotonic_ns, fresh.slots, fresh.pressure)
     assert header(path)["policy_ceiling"] == 1
+
+
+def test_without_room_for_it_there_is_an_error_and_no_death_by_sigbus_later(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_file: int, _offset: int, size: int) -> None:
+        assert size == SIZE
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", fail)
+    with pytest.raises(StartError, match="No space left on device"):
+        PageWriter(path, SETTINGS, "v2")
+    assert list(path.parent.iterdir()) == []
