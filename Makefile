@@ -33,6 +33,7 @@ BTF := /sys/kernel/btf/vmlinux
 HEADERS := build/$(shell uname -r)
 PROGRAMS := $(wildcard bpf/resonance_bpf/programs/*.bpf.c)
 OBJECTS := $(patsubst bpf/resonance_bpf/programs/%.c,bpf/resonance_bpf/objects/%.o,$(PROGRAMS))
+SCHEDULER := build/vm/minimal_scheduler.bpf.o
 MACHINE := $(shell uname -m)
 MULTIARCH := $(MACHINE)-linux-gnu
 BPF_ARCH := $(or $(patsubst x86_64,x86,$(filter x86_64,$(MACHINE))), \
@@ -104,12 +105,12 @@ deb-test: deb-test-packages .venv/dev.stamp bpf ## install, upgrade and purge th
 	@$(MAKE) deb SUITES="bookworm trixie"
 	@$(PYTEST) -p no:xdist -m packages --no-skips tests/packages
 
-vm: vm-packages .venv/bin/python bpf ## the tests in a kernel test VM: KERNEL=6.1
+vm: vm-packages .venv/bin/python bpf $(SCHEDULER) ## the tests in a kernel test VM: KERNEL=6.1
 	@[[ -n "$(KERNEL)" ]] || { echo "which? make vm KERNEL=6.1; vagrant/kernels.toml has them all" >&2; exit 2; }
-	@PYTHON=$(BIN)/python vagrant/run-matrix $(KERNEL)
+	@PYTHON=$(CURDIR)/$(BIN)/python vagrant/run-matrix $(KERNEL)
 
-vm-matrix: vm-packages .venv/bin/python bpf ## the same on all kernels of vagrant/kernels.toml
-	@PYTHON=$(BIN)/python vagrant/run-matrix
+vm-matrix: vm-packages .venv/bin/python bpf $(SCHEDULER) ## the same on all kernels of vagrant/kernels.toml
+	@PYTHON=$(CURDIR)/$(BIN)/python vagrant/run-matrix
 
 clean: ## remove what these verbs made, but for packages of the system
 	rm -rf .venv build dist bpf/resonance_bpf/objects .hypothesis .*_cache
@@ -185,6 +186,11 @@ bpf/resonance_bpf/objects/%.bpf.o: bpf/resonance_bpf/programs/%.bpf.c \
 	@echo "clang $(@F)"
 	@clang -g -ffile-prefix-map=$(CURDIR)=. -O2 -Wall -Werror -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) \
 	  -I$(HEADERS) -Ibpf/resonance_bpf/programs -I/usr/include/$(MULTIARCH) -c $< -o $@
+
+# A scheduler for the tests of kernels that can have one loaded; of all kernels it asks the same.
+$(SCHEDULER): tests/vm/minimal_scheduler.bpf.c
+	@mkdir -p $(@D)
+	@clang -g -ffile-prefix-map=$(CURDIR)=. -O2 -Wall -Werror -target bpf -c $< -o $@
 
 # ---- stubs -----------------------------------------------------------------------------------
 # Pinned in the extra [proto]; kept apart because it wants an older protobuf than the daemon gets.

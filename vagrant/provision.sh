@@ -43,6 +43,7 @@ command -v python3 >/dev/null || install_missing python3
 kernel=${1:-}
 if [[ -n $kernel && $(uname -r) != "$(matrix "[matrix.kernel('$kernel').release]")"* ]]; then
   from=$(matrix "[matrix.kernel('$kernel').suite]")
+  # shellcheck disable=SC2016 # apt's own names
   mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -v security | head -n 1)
   echo "deb $mirror $from main" >/etc/apt/sources.list.d/resonance-kernel.list
   read -ra packages <<<"$(matrix "matrix.kernel('$kernel').packages")"

@@ -589,6 +589,14 @@ def test_what_emulation_leaves_out_is_named_and_runs_where_it_is_accelerated(
         assert list(left.values()) == list(MATRIX.elsewhere.values())
 
 
+def test_what_an_operator_leaves_out_is_named_too(tmp_path: Path) -> None:
+    (tmp_path / "virtualisation").write_text("kvm\n", encoding="ascii")
+    for choice, named in (("vm", 1), ("test_service", 2)):
+        results.write_left_out(str(tmp_path), choice)
+        left = results.read_results(tmp_path).left_out
+        assert list(left.values()) == [f"VM_TESTS={choice}"] * named
+
+
 def test_the_table_has_a_column_for_each_kernel_also_for_one_that_did_not_run(
     tmp_path: Path,
 ) -> None:

@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 from kernel_vms.matrix import CHECKOUT, read_matrix
 
 LEFT_OUT = "left-out.json"
-EMULATED = "emulated: takes too long"
+EMULATED = "takes too long emulated"
 NO_TESTS = 5
 """With which pytest ends when a choice left no test."""
 
@@ -123,6 +123,8 @@ def write_left_out(directory: str, choice: str, checkout: Path = CHECKOUT) -> No
     left = {_group_of_file(name): why for name, why in matrix.elsewhere.items()}
     if choice not in {"", "all"}:
         left = {"privileged": f"VM_TESTS={choice}"}
+        if choice != "vm":
+            left["vm: what the choice leaves out"] = f"VM_TESTS={choice}"
     elif emulated and choice != "all":
         names = sorted(str(path.relative_to(suite)) for path in suite.rglob("test_*.py"))
         slow = (_group_of_file(name) for name in names if name not in matrix.emulated)
@@ -179,5 +181,7 @@ def table(runs: dict[str, dict[str, Any]], results: dict[str, Results | None]) -
         if each
         for reason in each.broken_off
     ]
-    broken += [f"- left out: {name}: {reasons[name]}" for name in sorted(reasons)]
+    for why in sorted(set(reasons.values())):
+        names = ", ".join(name for name in sorted(reasons) if reasons[name] == why)
+        broken.append(f"- left out ({why}): {names}")
     return "\n".join(lines + (["", *broken] if broken else [])) + "\n"

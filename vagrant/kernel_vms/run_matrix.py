@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Build and test each kernel of the matrix, one after the other: `run-matrix [KERNEL]...`, as root.
 
+Packages and wheels are those of the checkout as it is, gathered by the interpreter $PYTHON.
 Writes build/vm/results/matrix.md, a table of what each group of tests said on each kernel; with
 `--table`, of the runs there were. A kernel that fails does not keep the next from its turn; the
 exit status is that of the worst.
@@ -14,14 +15,19 @@ import sys
 
 from kernel_vms.commands import complain
 from kernel_vms.errors import VmError
-from kernel_vms.matrix import CHECKOUT, Place, read_matrix
+from kernel_vms.matrix import CHECKOUT, Kernel, Place, read_matrix
 from kernel_vms.running import write_table
 
 
-def _test(kernel: str) -> int:
-    """Make its box and run it, as an operator would."""
-    for program in ("build-box", "run-vm"):
-        status = subprocess.run([CHECKOUT / "vagrant" / program, kernel], check=False).returncode
+def _test(kernel: Kernel) -> int:
+    """Make what goes into its machine, and its box, and run it, as an operator would."""
+    for program, what in (
+        ("systemd/make-deb", kernel.box),
+        ("vagrant/fetch-wheels", kernel.box),
+        ("vagrant/build-box", kernel.name),
+        ("vagrant/run-vm", kernel.name),
+    ):
+        status = subprocess.run([CHECKOUT / program, what], check=False).returncode
         if status:
             return status
     return 0
@@ -35,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     place, matrix = Place(), read_matrix()
     try:
-        kernels = [matrix.kernel(name).name for name in options.kernels or matrix.kernels]
+        kernels = [matrix.kernel(name) for name in options.kernels or matrix.kernels]
     except VmError as error:
         return complain("run-matrix", error)
     try:
