@@ -133,11 +133,17 @@ def _cpus(group: Group, text: str) -> None:
     cpus = _list(group, text)
     if not group.has("cpuset.cpus.partition"):
         _cpus_v1(group, cpus)
+    elif not cpus and group.get("cpuset.cpus") and _is_populated(group):
+        raise _refuse(errno.ENOSPC)
     group.put("cpuset.cpus", format_cpus(cpus))
     if group.has("cpuset.cpus.partition"):
         _recompute(group)
     else:
         group.put("cpuset.effective_cpus", format_cpus(cpus))
+
+
+def _is_populated(group: Group) -> bool:
+    return bool(group.get("cgroup.procs")) or any(map(_is_populated, group.children))
 
 
 def _cpus_v1(group: Group, cpus: frozenset[int]) -> None:

@@ -274,8 +274,15 @@ def read(path: Path) -> str:
 
 
 def values(group: Path, names: Collection[str]) -> dict[str, str]:
-    """Return some files of a cgroup; none where a controller is not there."""
-    return {name: read(group / name) for name in names if (group / name).exists()}
+    """Return some files of a cgroup; none where a controller is not there.
+
+    A list of all CPUs counts as an empty one, which a kernel does not write while there are tasks:
+    both leave a group what its parent has.
+    """
+    found = {name: read(group / name) for name in names if (group / name).exists()}
+    if found.get("cpuset.cpus") == read(Path("/sys/devices/system/cpu/possible")):
+        found["cpuset.cpus"] = ""
+    return found
 
 
 @contextmanager

@@ -7,14 +7,15 @@ import errno
 import os
 import re
 import shlex
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Collection, Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import ClassVar, Final
 
 from resonance_tuning.errors import KnobRefusedError
 from resonance_tuning.host import format_cpus, parse_cpus
 from resonance_tuning.knob import CgroupFileKnob
 from resonance_tuning.records import State, Target
+from resonance_tuning.surfaces import cpu_lists
 
 __all__ = ["Cpuset"]
 
@@ -31,7 +32,8 @@ _HINTS: Final = {
 class Cpuset(CgroupFileKnob):
     """The CPUs of a group.
 
-    v2 keeps what was asked for and computes what is effective; an empty list inherits. v1 has
+    v2 keeps what was asked for and computes what is effective; an empty list inherits, and one
+    that cannot be emptied any more is given every CPU, which is the same in effect. v1 has
     no inheritance: a child must stay within its parent, and a new one is without CPUs and
     without memory nodes, and takes no task until it has both. Where the nodes are missing they
     are the parent's, written first, and cleared again by the undo.
@@ -93,8 +95,9 @@ class Cpuset(CgroupFileKnob):
 
     def canonical(self, target: Target, value: str) -> str:
         """Return the list as it will be read; v1 drops CPUs as they go offline."""
-        del target
         cpus = parse_cpus(value)
+        if not cpus and self.version() != 1:
+            return cpu_lists.cleared(self.host, self.directory(target))
         return format_cpus(cpus & self.host.online_cpus() if self.version() == 1 else cpus)
 
     def write(self, target: Target, value: str) -> None:
@@ -112,6 +115,9 @@ class Cpuset(CgroupFileKnob):
 
         v1 takes no offline CPU: it had dropped those by itself, and so does this.
         """
+        if self.version() != 1 and not prior.value:
+            self._clear(target)
+            return
         value = self.canonical(target, prior.value)
         if prior.value and not value:
             raise KnobRefusedError(
@@ -135,7 +141,10 @@ class Cpuset(CgroupFileKnob):
         return ""
 
     def commands(self, target: Target, prior: State) -> tuple[str, ...]:
-        """Return the echoes; an empty one clears."""
+        """Return the echoes; an empty one clears, and where it is refused every CPU is as good."""
+        if self.version() != 1 and not prior.value:
+            path = shlex.quote(str(self.path(target)))
+            return (f"echo > {path} || cat /sys/devices/system/cpu/possible > {path}",)
         first = super().commands(target, prior)
         if prior.coupled.get(_MEMS) != "":
             return first
@@ -181,8 +190,18 @@ class Cpuset(CgroupFileKnob):
         return self.read_file(target, f"../{_MEMS}")
 
     def _put(self, target: Target, name: str, text: str) -> None:
-        try:
+        with self._told(target, text):
             self.write_file(target, name, text)
+
+    def _clear(self, target: Target) -> None:
+        with self._told(target, ""):
+            cpu_lists.clear(self.host, self.directory(target))
+
+    @contextmanager
+    def _told(self, target: Target, text: str) -> Generator[None]:
+        """Say what the kernel means by its refusals."""
+        try:
+            yield
         except OSError as error:
             number = error.errno or 0
             if number not in _HINTS:

@@ -18,6 +18,7 @@ from resonance_tuning.errors import KnobUnavailableError, TargetVanishedError
 from resonance_tuning.host import Host, format_cpus, parse_cpus
 from resonance_tuning.knob import Knob
 from resonance_tuning.records import State, Target, TargetKind
+from resonance_tuning.surfaces import cpu_lists
 from resonance_tuning.surfaces.cpumask import wanted_cpus
 from resonance_tuning.surfaces.dbus import SYSTEM_BUS, Systemd
 
@@ -279,9 +280,8 @@ class UnitAllowedCpus(UnitKnob):
     def restore(self, target: Target, prior: State) -> None:
         """Tell the manager what was there; where it forgets the cgroup, let it look again.
 
-        Of an unset list some versions leave the old one in the cgroup (systemd issue 43846);
-        then, and only then, all units are read again. 252 does not look at the list even then
-        while a sibling has one of its own: what nobody has set any more is put into the file.
+        An unset list systemd cannot empty in the cgroup while the unit runs, and leaves it there;
+        what nobody has set any more is undone in the file.
         """
         super().restore(target, prior)
         path = self._load(target)
@@ -289,14 +289,23 @@ class UnitAllowedCpus(UnitKnob):
         if is_unset and self._files(target, path) != prior.coupled:
             self.systemd.reload()
             wanted = dict.fromkeys(self.files, "") | prior.coupled
-            if not self._settle(target, path, wanted):
-                self._put_files(target, path, wanted)
+            directory = self._directory(target, path)
+            if not self._settle(target, path, wanted) and directory:
+                self._put_list(directory, wanted[cpu_lists.CPUS])
 
-    def _put_files(self, target: Target, path: str, wanted: dict[str, str]) -> None:
-        directory = self._directory(target, path)
-        for name in self._files(target, path):
-            assert directory  # it has files
-            self.host.write(directory / name, wanted[name])
+    def unsettled(self, target: Target, prior: State, found: State) -> str:
+        """Return which file did not follow; a list of all CPUs is as good as an empty one."""
+        directory = self._directory(target, self._load(target))
+        if directory and cpu_lists.CPUS in found.coupled and not prior.coupled.get(cpu_lists.CPUS):
+            cleared = {cpu_lists.CPUS: cpu_lists.cleared(self.host, directory)}
+            prior = State(prior.value, prior.coupled | cleared)
+        return super().unsettled(target, prior, found)
+
+    def _put_list(self, directory: Path, text: str) -> None:
+        if text:
+            self.host.write(directory / cpu_lists.CPUS, text)
+        else:
+            cpu_lists.clear(self.host, directory)
 
 
 def _bytes(value: object) -> bytes:

@@ -109,6 +109,28 @@ def test_tasks_that_came_meanwhile_keep_a_group_from_being_emptied(v1: CgroupTre
     assert caught.value.errno == errno.ENOSPC
 
 
+def test_a_group_of_v2_with_tasks_gets_every_cpu_back_where_its_list_cannot_be_emptied(
+    v2: CgroupTree,
+) -> None:
+    """Seen on Linux 6.1 and 6.12: ENOSPC, though an empty list would inherit."""
+    knob = Cpuset(v2.host)
+    prior = knob.read(WEB)
+    v2.make_process(4711, "/web", "nginx")
+    knob.write(WEB, "1")
+    knob.restore(WEB, prior)
+    assert knob.read(WEB).value == "0-3" == knob.canonical(WEB, prior.value)
+    assert v2.get("/web", "cpuset.cpus.effective") == "0-3"
+
+
+def test_a_list_of_v2_is_emptied_once_its_group_has_no_task(v2: CgroupTree) -> None:
+    knob = Cpuset(v2.host)
+    prior = knob.read(WEB)
+    knob.write(WEB, "1")
+    knob.restore(WEB, prior)
+    assert knob.read(WEB) == prior
+    assert knob.canonical(WEB, "") == ""
+
+
 def test_v1_says_why_a_list_is_refused(v1: CgroupTree) -> None:
     knob = Cpuset(v1.host)
     v1.make_group("/web/child")

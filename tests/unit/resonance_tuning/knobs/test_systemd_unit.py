@@ -173,13 +173,29 @@ def test_a_list_left_in_the_cgroup_is_cleared_by_a_reload(
 def test_what_a_reload_does_not_clear_is_cleared_in_the_cgroup(
     tree: CgroupTree, bus: SystemdBus, cpus: UnitAllowedCpus
 ) -> None:
-    """systemd 252 leaves it while a sibling has a list of its own: seen on Debian 12."""
+    """systemd leaves it where the kernel does not empty it: seen on Debian 12."""
     bus.on_set = lambda name, properties: forget_to_clear(tree, name, properties)
     prior = cpus.read(WEB)
     cpus.write(WEB, "0-1")
     cpus.restore(WEB, prior)
     assert cpus.read(WEB) == prior
     assert bus.names().count("Reload") == 1
+
+
+def test_a_list_that_the_kernel_does_not_empty_becomes_one_of_all_cpus(
+    tree: CgroupTree, bus: SystemdBus, cpus: UnitAllowedCpus
+) -> None:
+    bus.on_set = lambda name, properties: forget_to_clear(tree, name, properties)
+    prior = cpus.read(WEB)
+    cpus.write(WEB, "0-1")
+    tree.file(GROUP, "cgroup.procs").write_text("4711\n", encoding="ascii")
+    cpus.restore(WEB, prior)
+    found = cpus.read(WEB)
+    assert found == State("unset", {"cpuset.cpus": "0-3"})
+    assert cpus.unsettled(WEB, prior, found) == ""
+    narrower = State("unset", {"cpuset.cpus": "0-1"})
+    tree.set(GROUP, "cpuset.cpus", "0-1")
+    assert cpus.unsettled(WEB, prior, narrower) == "cpuset.cpus is '0-1', was ''"
 
 
 def test_a_list_that_was_set_is_put_back_without_a_reload(
