@@ -280,8 +280,8 @@ class UnitAllowedCpus(UnitKnob):
     def restore(self, target: Target, prior: State) -> None:
         """Tell the manager what was there; where it forgets the cgroup, let it look again.
 
-        An unset list systemd cannot empty in the cgroup while the unit runs, and leaves it there;
-        what nobody has set any more is undone in the file.
+        Of an unset list systemd leaves the old one in the cgroup while the unit runs; what nobody
+        has set any more is undone in the file.
         """
         super().restore(target, prior)
         path = self._load(target)

@@ -2,9 +2,9 @@
 """How is the CPU list of a v2 group made empty again?
 
 The kernel clears none while a task is in the group or below it (``validate_change`` in
-kernel/cgroup/cpuset.c: ENOSPC), which is also why systemd leaves one behind (systemd issue
-43846). A list of every CPU there may ever be has the same effect: a group gets those of it that
-its parent has, as one without a list does.
+kernel/cgroup/cpuset.c: ENOSPC; seen on 6.1), which may be why systemd leaves one behind (systemd
+issue 43846). A list of every CPU there may ever be has the same effect: a group gets those of it
+that its parent has, as one without a list does.
 """
 
 from __future__ import annotations

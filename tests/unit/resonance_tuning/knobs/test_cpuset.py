@@ -112,7 +112,7 @@ def test_tasks_that_came_meanwhile_keep_a_group_from_being_emptied(v1: CgroupTre
 def test_a_group_of_v2_with_tasks_gets_every_cpu_back_where_its_list_cannot_be_emptied(
     v2: CgroupTree,
 ) -> None:
-    """Seen on Linux 6.1 and 6.12: ENOSPC, though an empty list would inherit."""
+    """Seen on Linux 6.1: ENOSPC, though an empty list would inherit."""
     knob = Cpuset(v2.host)
     prior = knob.read(WEB)
     v2.make_process(4711, "/web", "nginx")
