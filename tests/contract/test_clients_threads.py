@@ -181,7 +181,7 @@ def test_what_breaks_the_timer_of_one_call_leaves_the_others_theirs(
     script = Script(
         returns("first", lambda _: bool(told), before=lambda: targets.append(["unhashable"]))
     )
-    unhurried = HEDGE | HedgePolicy(delay=0.2)  # not before the list has changed
+    unhurried = HEDGE | HedgePolicy(delay=1.0)  # not before the list has changed
     outcome = client.call(targets, script.in_thread, unhurried, hint=IDEMPOTENT, inline=True)
     assert outcome.result == "first"
     assert isinstance(told[0], TypeError)
