@@ -109,8 +109,8 @@ vm: vm-packages .venv/bin/python bpf $(SCHEDULER) ## the tests in a kernel test 
 	@[[ -n "$(KERNEL)" ]] || { echo "which? make vm KERNEL=6.1; vagrant/kernels.toml has them all" >&2; exit 2; }
 	@PYTHON=$(CURDIR)/$(BIN)/python vagrant/run-matrix $(KERNEL)
 
-vm-matrix: vm-packages .venv/bin/python bpf $(SCHEDULER) ## the same on all kernels of vagrant/kernels.toml
-	@PYTHON=$(CURDIR)/$(BIN)/python vagrant/run-matrix
+vm-matrix: vm-packages .venv/bin/python bpf $(SCHEDULER) ## more of them on all kernels of vagrant/kernels.toml
+	@VM_TESTS=$${VM_TESTS-vm} PYTHON=$(CURDIR)/$(BIN)/python vagrant/run-matrix
 
 clean: ## remove what these verbs made, but for packages of the system
 	rm -rf .venv build dist bpf/resonance_bpf/objects .hypothesis .*_cache
@@ -181,7 +181,7 @@ $(HEADERS)/vmlinux.h: bpf/resonance_bpf/vmlinux.py
 	@PYTHONPATH=bpf $(PYTHON) -m resonance_bpf.vmlinux >$@
 
 bpf/resonance_bpf/objects/%.bpf.o: bpf/resonance_bpf/programs/%.bpf.c \
-  $(wildcard bpf/resonance_bpf/programs/*.h) $(HEADERS)/vmlinux.h
+  $(PROGRAMS) $(wildcard bpf/resonance_bpf/programs/*.h) $(HEADERS)/vmlinux.h
 	@mkdir -p $(@D)
 	@echo "clang $(@F)"
 	@clang -g -ffile-prefix-map=$(CURDIR)=. -O2 -Wall -Werror -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) \

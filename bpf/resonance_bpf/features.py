@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
+from resonance_bpf import capabilities
 from resonance_bpf.btf import Btf
 from resonance_bpf.catalogue import PROGRAMS
 from resonance_bpf.errors import ProbeError
@@ -19,9 +20,6 @@ from resonance_bpf.report import Tier
 
 __all__ = ["Feature", "best_tier", "survey"]
 
-_CAP_SYS_ADMIN: Final = 21
-_CAP_PERFMON: Final = 38
-_CAP_BPF: Final = 39
 _CORE: Final = frozenset[Tier]({"core"})
 _BTF_TIERS: Final = frozenset[Tier]({"core", "bcc"})
 _BCC_TIERS: Final = frozenset[Tier]({"bcc", "bcc-tracefs"})
@@ -78,10 +76,7 @@ def best_tier(features: Iterable[Feature]) -> tuple[Tier, list[str]]:
 
 
 def _capabilities() -> Feature:
-    status = Path("/proc/self/status").read_text(errors="surrogateescape")
-    effective = int(status.partition("CapEff:")[2].split()[0], 16)
-    may = {bit: bool(effective >> bit & 1) for bit in (_CAP_BPF, _CAP_PERFMON, _CAP_SYS_ADMIN)}
-    is_there = (may[_CAP_BPF] and may[_CAP_PERFMON]) or may[_CAP_SYS_ADMIN]
+    is_there = not capabilities.missing()
     detail = "effective" if is_there else "run as root, or grant both"
     return Feature("CAP_BPF and CAP_PERFMON", is_there, detail, _ALL_BPF)
 
@@ -131,7 +126,7 @@ def _library() -> Feature:
 
 def _objects() -> Feature:
     directory = resources.files("resonance_bpf").joinpath("objects")
-    names = ("runqueue", "socket", "canary")
+    names = ("runqueue", "socket", "socket_without_cast", "canary")
     is_there = all(directory.joinpath(f"{name}.bpf.o").is_file() for name in names)
     return Feature("CO-RE objects", is_there, "built" if is_there else "run: make bpf", _CORE)
 

@@ -17,7 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from resonance_bpf import syscalls
+from resonance_bpf import capabilities, syscalls
 from resonance_bpf.errors import ProbeRejectedError, ProbeUnsupportedError, ToolchainError
 from resonance_bpf.libbpf import Library, open_library
 
@@ -37,6 +37,7 @@ TCP_CONGESTION: Final = 13
 TCP_NOTSENT_LOWAT: Final = 25
 _BTF: Final = Path("/sys/kernel/btf/vmlinux")
 _OBJECT: Final = "socket_options.bpf.o"
+_NEEDED: Final = (*capabilities.FOR_PROBES, "CAP_NET_ADMIN")
 _OPTION: Final = struct.Struct("=II16sQII")
 """``struct rs_socket_option`` in ``programs/socket_options.bpf.c``."""
 _COUNTS: Final = struct.Struct("=6Q")
@@ -198,8 +199,9 @@ def _link(library: Library, handle: int, option: SocketOption, cgroup: int) -> S
     try:
         library.call("bpf_object__load", handle)
     except OSError as error:
-        hint = "it needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN" if error.errno in (1, 13) else ""
-        raise ProbeRejectedError(_OBJECT, f"{error.strerror}: {library.words()}", hint) from error
+        words = f"{error.strerror}: {library.words()}"
+        reason, hint = capabilities.explained(error.errno, words, _NEEDED)
+        raise ProbeRejectedError(_OBJECT, reason, hint) from error
     _, program = next(library.children(handle, "program"))
     link = syscalls.link_sock_ops(library.call("bpf_program__fd", program), cgroup)
     return SocketOptionLink(link, os.dup(library.call("bpf_map__fd", maps["option_counts"])))

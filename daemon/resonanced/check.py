@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,10 +13,12 @@ from resonance_bpf.features import Feature, best_tier, survey
 from resonance_bpf.hierarchy import find_hierarchy
 from resonance_bpf.loader import Choice
 from resonance_bpf.report import BackendName, Tier
+from resonance_tuning import capabilities
 from resonance_tuning.host import Host
 from resonance_tuning.knobs import make_knobs
 from resonance_tuning.settings import TuningSettings
 from resonanced.config import Settings
+from resonanced.privileges import UNIT_CAPABILITIES
 from resonanced.tunable import Tunables
 from resonanced.tunable import survey as survey_knobs
 from resonanced.verbs.terminal import wrapped
@@ -46,6 +49,7 @@ def report(settings: Settings, output: str) -> tuple[str, int]:
     host = Host()
     tunables = survey_knobs(host, settings.tuning, make_knobs(host))
     lowered = _why_only_shadow(settings.tuning, tunables, tier)
+    lacking = _caller_lacks()
     status = 0 if is_wanted and not lowered else DEGRADED
     if output == "json":
         document = {
@@ -54,13 +58,15 @@ def report(settings: Settings, output: str) -> tuple[str, int]:
             "hierarchy": hierarchy.name,
             "features": [_feature_data(feature) for feature in features],
             "tuning": _tuning_data(settings.tuning, tunables, lowered),
+            "caller_lacks": lacking,
             "exit_status": status,
         }
         return json.dumps(document, indent=2) + "\n", status
     lines = [line for feature in features for line in _row(feature)]
     lines += ["", f"cgroups by {hierarchy.name}, mounted at {hierarchy.mount}"]
     lines += [line for reason in passed for line in wrapped(f"not {reason}", "    ", "")]
-    lines += [verdict, "", *_tuning_lines(settings.tuning, tunables, lowered)]
+    lines += [verdict, *_speaks_for(lacking), ""]
+    lines += _tuning_lines(settings.tuning, tunables, lowered)
     return "\n".join(lines) + "\n", status
 
 
@@ -96,6 +102,23 @@ def _feature_data(feature: Feature) -> dict[str, Any]:
         "detail": feature.detail,
         "needed_by": sorted(feature.needed_by),
     }
+
+
+# ---- who asks --------------------------------------------------------------------------------
+
+
+def _caller_lacks() -> list[str]:
+    """Return what the unit has and the caller has not: ``root``, and capabilities."""
+    held = capabilities.current()["CapEff"]
+    lacking = [name for name in UNIT_CAPABILITIES if name not in held]
+    return ["root", *lacking] if os.geteuid() else lacking
+
+
+def _speaks_for(lacking: list[str]) -> list[str]:
+    if not lacking:
+        return []
+    more = "runs as root: ask with sudo" if lacking[0] == "root" else f"has {', '.join(lacking)}"
+    return wrapped(f"this holds for you; resonanced.service {more}", "    ", "")
 
 
 # ---- tuning ----------------------------------------------------------------------------------

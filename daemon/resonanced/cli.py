@@ -41,6 +41,10 @@ _CHECK_EXAMPLES: Final = """\
   resonanced check                      what can be measured and tuned here
   resonanced check --output json        the same for a program
 """
+_CHECK_SPEAKS_FOR: Final = """\
+What it says holds for who asks: the unit runs as root, with the capabilities
+that are named in it. Where you have less, a line tells what.
+"""
 _RUN_EXAMPLES: Final = """\
   resonanced run                        measure and serve until Ctrl-C
   resonanced run --for 15               the same for 15 seconds
@@ -161,6 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(run=_run)
     what = "say what can be measured and tuned on this host, and why not"
     checks = _add_verb(verbs, "check", what, _CHECK_EXAMPLES)
+    checks.description = f"{checks.description}\n\n{_CHECK_SPEAKS_FOR}"
     _add_configuration(checks)
     options.add_output(checks)
     checks.set_defaults(run=_check)

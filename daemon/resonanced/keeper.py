@@ -141,6 +141,7 @@ class Keeper:
         """
         if os.geteuid() != 0:
             raise StartError("not root", "only root may load probes", "run it with sudo")
+        privileges.demand_capabilities()
         identity = privileges.find_identity(self._settings.service)
         try:
             with ExitStack() as stack:

@@ -50,10 +50,9 @@ def directory(settings: Settings, identity: Identity) -> Generator[Path]:
     """
     path = Path(settings.service.runtime_directory)
     names = _names(Path(settings.hints.socket))
-    # A lock that is there already was left by one of us who could not clean up.
-    is_ours = not path.is_dir() or (path / _LOCK).exists()
     with ExitStack() as stack:
         try:
+            is_ours = _is_ours(path, identity)
             if not path.is_dir():
                 stack.callback(_remove_empty, path)
             home = _open_home(path)
@@ -66,8 +65,11 @@ def directory(settings: Settings, identity: Identity) -> Generator[Path]:
             stack.callback(_give_back, home, path, names, is_ours=is_ours)
             _sign(lock)
             if is_ours:
+                # One that was left is the daemon's, and only its owner may set its mode.
+                os.fchown(home, os.geteuid(), os.getegid())
                 os.fchmod(home, _MODE)
-            os.fchown(home, identity.uid, identity.gid)
+            # The mode we set asks for no group, so ours keeps the one that tells it from others.
+            os.fchown(home, identity.uid, -1 if is_ours else identity.gid)
         except OSError as error:
             hint = "set service.runtime_directory to a directory that can be made"
             if error.errno in _NO_ROOM:
@@ -113,6 +115,22 @@ def sweep_after_death(settings: Settings) -> tuple[list[Path], int | None]:
 def _names(socket: Path) -> tuple[str, ...]:
     page = socket.with_suffix(".page").name
     return (socket.name, page, f".{page}", ADMIN_SOCKET, _LOCK)
+
+
+def _is_ours(path: Path, identity: Identity) -> bool:
+    """Return whether we make the directory, or one of us made it who could not clean up.
+
+    That one left its lock in it; or was killed when the lock was gone already, and left a
+    directory as only we make them: the daemon's, but of root's group. One that was given to us
+    has been of the daemon's group since its first use.
+    """
+    if not path.is_dir() or (path / _LOCK).exists():
+        return True
+    found, group = path.lstat(), os.getegid()
+    looks = (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
+    # Where the daemon has our own user or group, a directory of ours looks like any other.
+    can_tell = identity.uid != os.geteuid() and identity.gid != group
+    return can_tell and looks == (identity.uid, group, _MODE)
 
 
 def _open_home(path: Path) -> int:

@@ -75,12 +75,12 @@ def run(inheritance: Inheritance) -> int:
         # Where nothing is tuned none of it takes memory; and as root, like all else, because
         # the code may lie where the daemon's user cannot read it.
         importlib.import_module("resonanced.tuning.loop")
-    privileges.drop(inheritance.identity)
     settings = inheritance.settings
     streams = 2 * settings.hints.max_streams + settings.phase.max_sources
-    _allow_descriptors(streams + _OTHER_DESCRIPTORS)
     keeper = link.KeeperLink(inheritance.requests)
     try:
+        privileges.drop(inheritance.identity)
+        _allow_descriptors(streams + _OTHER_DESCRIPTORS)
         asyncio.run(_serve(inheritance, keeper))
     except DaemonError as error:
         # The keeper says it to the operator, in its one line.

@@ -52,6 +52,17 @@ def test_a_named_user_that_is_not_there_is_refused_in_one_line(service: Service)
     assert (service.show("ExecMainStatus"), "Traceback" in log) == ("1", False)
 
 
+@pytest.mark.parametrize("capability", ["CAP_DAC_OVERRIDE", "CAP_KILL", "CAP_SETUID"])
+def test_without_a_capability_it_needs_it_is_refused_in_one_line(
+    service: Service, capability: str
+) -> None:
+    service.drop_in("less", f"[Service]\nCapabilityBoundingSet=~{capability}\n")
+    log = service.fails_to_start()
+    assert f"resonanced: {capability}: missing, and needed to " in log
+    assert (service.show("ExecMainStatus"), "Traceback" in log) == ("1", False)
+    assert not service.container.path(RUNTIME).exists()
+
+
 def test_with_run_read_only_nothing_is_made_and_systemd_says_why(service: Service) -> None:
     container = service.container
     container.succeed("mount", "--bind", "/run", "/run")

@@ -7,8 +7,10 @@ import os
 import stat
 from pathlib import Path
 
+import pytest
+
 from nspawn.container import Container, wait_until
-from nspawn.service import PYTHON, RUNTIME, Service
+from nspawn.service import CONFIG, PYTHON, RUNTIME, Service
 
 NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
 MEMBER = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--groups=resonance")
@@ -57,16 +59,42 @@ def test_reload_takes_what_it_can_and_names_what_needs_a_restart(service: Servic
     assert service.processes() == before
 
 
-def test_reload_of_a_wrong_file_changes_nothing_and_says_why(service: Service) -> None:
-    service.configure('[service]\nlog_level = "info"\n')
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[signals]\ninterval_seconds = 99\n", "signals.interval_seconds: Expected `float` <= 10"),
+        ("[signals\n", "not TOML"),
+    ],
+    ids=["a value", "no TOML"],
+)
+def test_reload_of_a_wrong_file_fails_says_why_and_changes_nothing(
+    service: Service, text: str, said: str
+) -> None:
+    service.configure('[signals]\ncgroups = ["/system.slice"]\n')
     service.start()
     before = service.processes()
-    service.configure("[signals]\ninterval_seconds = 99\n")
-    service.systemctl("reload")
+    service.configure(text)
+    reload = service.systemctl("reload")
+    assert reload.returncode == 1
+    assert "resonanced.service failed" in reload.stderr
     service.await_log("reload_refused")
-    assert "signals.interval_seconds" in service.log()
+    line = f"resonanced: {CONFIG}: {said}"
+    assert line in service.log()
+    assert line in service.systemctl("status", "--full").stdout
     assert (service.state, service.processes()) == ("active", before)
+    assert 'cgroup="/system.slice"' in service.metric("resonance_slot_info")
     assert 'resonance_reloads_total{outcome="refused"} 1.0' in service.metric("resonance_reloads")
+    service.configure('[signals]\ncgroups = ["/init.scope"]\n')
+    assert service.systemctl("reload").returncode == 0, "a right one is taken as ever"
+    service.await_log("reloaded needs_restart=none")
+
+
+def test_reload_fails_for_a_profile_that_does_not_exist(service: Service) -> None:
+    service.start()
+    service.configure('[tuning]\nprofile = "no-such"\n')
+    assert service.systemctl("reload").returncode == 1
+    assert "no-such.toml: no such profile; there are: " in service.log()
+    assert service.state == "active"
 
 
 def test_a_drop_in_changes_the_command_and_nothing_else(service: Service) -> None:

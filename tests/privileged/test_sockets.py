@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import statistics
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -198,6 +199,10 @@ def _listening_cgroups(probes: Probes, network: int) -> list[int]:
 def test_a_kernel_without_the_cast_measures_round_trips_through_the_helper(
     bpffs: Path, start: StartTask
 ) -> None:
+    """Its programs do not even name it: who may not read the BTF of modules could not load them."""
+    objects = resources.files("resonance_bpf") / "objects"
+    assert b"bpf_rdonly_cast" in (objects / "socket.bpf.o").read_bytes()
+    assert b"bpf_rdonly_cast" not in (objects / "socket_without_cast.bpf.o").read_bytes()
     older = (
         "from resonance_bpf.libbpf import Library\n"
         "known = Library.has_type\n"

@@ -10,6 +10,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 
 from privileged.running import Place
@@ -20,16 +21,17 @@ RESONANCED = Path(sys.executable).with_name("resonanced")
 STUB = Path(__file__).parent / "tuning" / "stub_service.py"
 
 
-def _capabilities() -> str:
+def _capabilities(*without: str) -> str:
     lines = UNIT.read_text(encoding="utf-8").splitlines()
     bounding = next(line for line in lines if line.startswith("CapabilityBoundingSet="))
-    names = bounding.partition("=")[2].split()
+    names = [name for name in bounding.partition("=")[2].split() if name not in without]
     return ",".join(["-all", *(f"+{name.removeprefix('CAP_').lower()}" for name in names)])
 
 
-def _in_the_unit(*command: str) -> subprocess.CompletedProcess[str]:
+def _in_the_unit(*command: str, without: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     """Run a command with the unit's capabilities, where systemd has mounted the BPF file system."""
-    confined = ["setpriv", "--no-new-privs", f"--bounding-set={_capabilities()}", *command]
+    bounding = f"--bounding-set={_capabilities(*without)}"
+    confined = ["setpriv", "--no-new-privs", bounding, *command]
     mounted = 'mount -t bpf bpf /sys/fs/bpf && "$@" && find /sys/fs/bpf -name "[lmp]*_*"'
     return subprocess.run(
         ["unshare", "--mount", "sh", "-c", mounted, "sh", *confined],
@@ -50,6 +52,76 @@ def test_the_service_starts_and_cleans_up_with_the_units_capabilities(
     assert done.returncode == 0, done.stderr
     assert "/sys/fs/bpf/" not in done.stdout, "pins were left behind"
     assert not list(public_directory.glob("run/*"))
+
+
+@pytest.mark.parametrize(
+    ("capability", "what_for"),
+    [
+        ("CAP_CHOWN", "give the daemon its directory"),
+        ("CAP_DAC_OVERRIDE", "remove what the daemon made"),
+        ("CAP_KILL", "end the daemon"),
+        ("CAP_SETGID", "take the daemon's group"),
+        ("CAP_SETUID", "become the daemon's user"),
+    ],
+)
+def test_without_a_capability_it_could_not_end_or_begin_it_is_one_line_and_nothing_is_made(
+    place: Place, capability: str, what_for: str
+) -> None:
+    place.write_config(probes={"backend": "none"})
+    done = _in_the_unit(*place.command("run", "--no-view", "--for=1"), without=(capability,))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"resonanced: {capability}: missing, and needed to {what_for};"
+        " grant it: CapabilityBoundingSet= of a unit, --cap-add of a container\n"
+    )
+    assert place.left_behind() == []
+
+
+@pytest.mark.parametrize("backend", ["core", "bcc"])
+@pytest.mark.parametrize("capability", ["CAP_BPF", "CAP_PERFMON"])
+def test_a_backend_that_lacks_a_capability_names_it_and_not_a_limit(
+    place: Place, capability: str, backend: str
+) -> None:
+    """libbpf's own words blame RLIMIT_MEMLOCK for it."""
+    command = place.command("run", "--no-view", "--for=1", f"--backend={backend}")
+    done = _in_the_unit(*command, without=(capability,))
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"Operation not permitted: missing {capability}; grant {capability}: " in done.stderr
+    assert "MEMLOCK" not in done.stderr
+    assert "ulimit" not in done.stderr
+
+
+@pytest.mark.parametrize("lock", ["left", "lost"])
+def test_what_a_killed_service_left_is_taken_over_and_removed_with_the_units_capabilities(
+    place: Place, lock: str
+) -> None:
+    """Its directory is the daemon's, and to set the mode of another's takes CAP_FOWNER."""
+    place.write_config(probes={"backend": "none"})
+    service = place.start("--no-view")
+    daemon = service.daemon
+    os.kill(daemon.pid, signal.SIGSTOP)
+    service.keeper.kill()
+    daemon.kill()
+    service.process.communicate()
+    psutil.wait_procs([daemon], timeout=10)
+    left = place.runtime_directory
+    assert left.stat().st_uid != 0
+    if lock == "lost":
+        # As if it had been killed between the two last steps of its end.
+        for entry in left.iterdir():
+            entry.unlink()
+    done = _in_the_unit(*place.command("run", "--no-view", "--for=1"))
+    assert done.returncode == 0, done.stderr
+    assert place.left_behind() == []
+
+
+def test_a_directory_that_an_operator_made_stays_however_often_it_is_used(place: Place) -> None:
+    place.write_config(probes={"backend": "none"})
+    place.runtime_directory.mkdir()
+    for _ in range(2):
+        done = _in_the_unit(*place.command("run", "--no-view", "--for=1"))
+        assert done.returncode == 0, done.stderr
+        assert list(place.runtime_directory.iterdir()) == []
 
 
 @pytest.mark.parametrize("mode", ["active", "observe"])

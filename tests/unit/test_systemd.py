@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from configparser import ConfigParser, SectionProxy
@@ -16,8 +17,10 @@ from resonance_tuning.knob import Knob
 from resonance_tuning.knobs import KNOBS
 from resonance_tuning.settings import TuningSettings
 from resonanced import actuator, link
+from resonanced.check import DEGRADED
 from resonanced.config import ServiceSettings
 from resonanced.errors import ConfigError
+from resonanced.privileges import UNIT_CAPABILITIES
 
 FOLDER = Path(__file__).parents[2] / "systemd"
 UNIT = FOLDER / "resonanced.service"
@@ -89,7 +92,23 @@ def test_its_commands_are_ours_or_the_shells() -> None:
     """Whatever else is called is another package that has to be there."""
     commands = [value for key, value in _service().items() if key.startswith("Exec")]
     assert {command.split()[0] for command in commands} == {"/usr/bin/resonanced", "/bin/sh"}
-    assert _service()["ExecReload"] == "/bin/sh -c 'kill -HUP \"$$MAINPID\"'"
+
+
+@pytest.mark.parametrize(
+    ("status", "ends_with"), [(0, 0), (1, 0), (DEGRADED, 0), (ConfigError.exit_code, 1)]
+)
+def test_a_reload_fails_for_what_check_says_of_a_wrong_file_alone(
+    status: int, ends_with: int
+) -> None:
+    """A host that lacks something reloads too; and the service is told in any case."""
+    shell, option, script = shlex.split(_service()["ExecReload"])
+    assert (shell, option) == ("/bin/sh", "-c")
+    script = script.replace("$$", "$").replace("kill -HUP", "echo")
+    script = script.replace("/usr/bin/resonanced check", f"(exit {status})")
+    done = subprocess.run(
+        [shell, option, script], check=False, capture_output=True, text=True, env={"MAINPID": "77"}
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (ends_with, "77\n", "")
 
 
 def test_a_wrong_configuration_is_not_tried_again() -> None:
@@ -180,6 +199,10 @@ def test_the_unit_lets_be_written_what_the_knobs_write() -> None:
     assert (service["ProtectControlGroups"], service["ProtectKernelTunables"]) == ("no", "no")
     assert (service["PrivateDevices"], service["DevicePolicy"]) == ("no", "closed")
     assert service["DeviceAllow"] == "/dev/cpu_dma_latency rw"
+
+
+def test_the_capabilities_of_the_unit_are_those_that_check_compares_with() -> None:
+    assert _service()["CapabilityBoundingSet"].split() == list(UNIT_CAPABILITIES)
 
 
 @pytest.mark.parametrize("knob", KNOBS, ids=lambda knob: knob.name)

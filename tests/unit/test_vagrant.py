@@ -27,7 +27,10 @@ from kernel_vms.errors import BootError, BuildError, MachineError, NoSuchMachine
 
 VAGRANT = Path(__file__).parents[2] / "vagrant"
 MATRIX = matrix.read_matrix()
-SCRIPTS = ("build-box", "run-vm", "run-matrix", "customise-root", "fetch-wheels", "provision.sh")
+SCRIPTS = (
+    *("build-box", "run-vm", "run-matrix", "customise-root", "lay-disk", "fetch-wheels"),
+    "provision.sh",
+)
 PYTHON_VERBS = ("build-box", "run-vm", "run-matrix")
 
 # A machine whose console says a little and that never opens a port.
@@ -105,17 +108,18 @@ def test_a_kernel_that_is_not_in_the_matrix_is_answered_with_those_that_are() ->
     assert caught.value.status == 2
 
 
-def test_the_files_run_under_emulation_exist() -> None:
-    suite = Path(__file__).parents[1] / "privileged"
-    assert MATRIX.emulated
-    assert not [name for name in MATRIX.emulated if not (suite / name).is_file()]
+def test_what_is_named_for_emulation_or_left_to_other_machines_is_there() -> None:
+    tests = Path(__file__).parents[1]
+    named = [tests / "vm" / name for name in MATRIX.emulated_vm]
+    named += [tests / "privileged" / name for name in MATRIX.emulated_privileged]
+    named += [tests / "privileged" / name for name in MATRIX.elsewhere]
+    for each in map(str, named):
+        file, _, test = each.partition("::")
+        assert f"def {test}" in Path(file).read_text(encoding="utf-8")
 
 
-def test_what_is_left_to_other_machines_is_a_file_or_a_test_that_exists() -> None:
-    suite = Path(__file__).parents[1] / "privileged"
-    for name in MATRIX.elsewhere:
-        file, _, test = name.partition("::")
-        assert f"def {test}" in (suite / file).read_text(encoding="utf-8")
+def test_what_a_reboot_undoes_is_applied_under_emulation_too() -> None:
+    assert "test_reboot_before.py" in MATRIX.emulated_vm
 
 
 def test_the_vagrantfile_has_the_boxes_and_kernels_of_the_matrix() -> None:
@@ -174,7 +178,7 @@ def test_of_what_was_built_only_that_for_the_suite_travels(tmp_path: Path) -> No
         "build/deb/bookworm/resonanced_1_amd64.deb",
         "build/deb/trixie/resonance-1/debian/rules",
         "build/wheels/trixie/numpy.whl",
-        "build/vm/trixie/disk.qcow2",
+        "build/vm/trixie/packages.txt",
         "build/vm/results/7/junit-machine.xml",
         "tests/vm/__pycache__/test_service.pyc",
     )
@@ -192,9 +196,9 @@ def test_of_what_was_built_only_that_for_the_suite_travels(tmp_path: Path) -> No
 
 
 def boot_files(directory: Path) -> qemu.Boot:
-    for name in ("vmlinuz", "initrd", "disk.qcow2"):
+    for name in ("vmlinuz", "initrd", "disk.raw"):
         (directory / name).write_bytes(b"")
-    return qemu.Boot(directory / "vmlinuz", directory / "initrd", directory / "disk.qcow2")
+    return qemu.Boot(directory / "vmlinuz", directory / "initrd", directory / "disk.raw")
 
 
 def test_the_operator_chooses_the_accelerator_and_nothing_is_tried(
@@ -251,7 +255,6 @@ def test_a_machine_is_reachable_from_this_host_alone_and_has_no_way_out(tmp_path
     command = qemu.machine_command(
         boot_files(tmp_path),
         accelerator=qemu.Accelerator("tcg", ""),
-        overlay=tmp_path / "overlay.qcow2",
         console=tmp_path / "console.log",
         port=2200,
         cpus=4,
@@ -266,6 +269,7 @@ def test_a_machine_is_reachable_from_this_host_alone_and_has_no_way_out(tmp_path
 
 
 def boot_a_machine(directory: Path, seconds: float) -> None:
+    (directory / "run").mkdir()
     with machine.running_machine(
         "kernel 6.1",
         boot_files(directory),
@@ -280,7 +284,6 @@ def boot_a_machine(directory: Path, seconds: float) -> None:
 def test_a_machine_that_does_not_boot_is_ended_in_time_and_its_console_shown(
     tmp_path: Path, tools: Path
 ) -> None:
-    make_tool(tools, "qemu-img", 'touch "${!#}"')
     make_tool(tools, "ssh", "exit 255")
     calls = make_tool(tools, qemu.QEMU, NEVER_BOOTS)
     start = time.monotonic()
@@ -291,11 +294,9 @@ def test_a_machine_that_does_not_boot_is_ended_in_time_and_its_console_shown(
     assert caught.value.status == 3
     process = int(calls.read_text(encoding="ascii").split()[0])
     assert not Path(f"/proc/{process}").exists()
-    assert not (tmp_path / "run" / "overlay.qcow2").exists()
 
 
 def test_of_a_qemu_that_ends_at_once_its_own_words_are_shown(tmp_path: Path, tools: Path) -> None:
-    make_tool(tools, "qemu-img", 'touch "${!#}"')
     make_tool(tools, "ssh", "exit 255")
     make_tool(tools, qemu.QEMU, "echo 'could not open disk image' >&2; exit 1")
     with pytest.raises(BootError, match=r"QEMU ended with 1(?s:.)*could not open disk image"):
@@ -306,7 +307,6 @@ def test_of_a_qemu_that_ends_at_once_its_own_words_are_shown(tmp_path: Path, too
 def test_nothing_is_left_running_when_the_launcher_is_ended(
     tmp_path: Path, tools: Path, number: signal.Signals
 ) -> None:
-    make_tool(tools, "qemu-img", 'touch "${!#}"')
     make_tool(tools, "ssh", "exit 255")
     calls = make_tool(tools, qemu.QEMU, NEVER_BOOTS)
     program = (
@@ -370,7 +370,6 @@ def a_build(tmp_path: Path, tools: Path, monkeypatch: pytest.MonkeyPatch) -> mat
         'echo "Package: bash" >"$root/var/lib/dpkg/status"',
     )
     make_tool(tools, "customise-root", ":")
-    make_tool(tools, "mke2fs", ":")
     make_tool(tools, "qemu-img", 'touch "${!#}"')
     make_tool(tools, "ssh-keygen", 'touch "${!#}" "${!#}.pub"')
     make_tool(tools, "zstd", ":")
@@ -390,7 +389,7 @@ def test_a_build_records_the_newest_release_that_each_metapackage_brought(
     assert building.read_record(a_build, "bookworm") == record
     left = {path.name for path in a_build.box("bookworm").iterdir()}
     assert left == {
-        *("box.json", "disk.qcow2", "key", "key.pub", "packages.txt"),
+        *("box.json", "root", "key", "key.pub", "packages.txt"),
         *("vmlinuz-6.1", "initrd-6.1", "vmlinuz-6.12", "initrd-6.12"),
     }
 
@@ -421,12 +420,13 @@ def test_noting_what_was_seen_of_a_kernel_builds_nothing() -> None:
 
 def test_a_build_goes_on_after_the_last_step_that_ended(a_build: matrix.Place, tools: Path) -> None:
     box = MATRIX.boxes["bookworm"]
-    make_tool(tools, "mke2fs", "echo 'no space left' >&2; exit 1")
-    with pytest.raises(BuildError, match="disk: mke2fs ended with 1\n.*no space left"):
+    good = (tools / "ssh-keygen").read_text(encoding="utf-8")
+    make_tool(tools, "ssh-keygen", "echo 'no space left' >&2; exit 1")
+    with pytest.raises(BuildError, match="customise: ssh-keygen ended with 1\n.*no space left"):
         building.build_box(box, a_build)
-    make_tool(tools, "mke2fs", ":")
+    (tools / "ssh-keygen").write_text(good, encoding="utf-8")
     building.build_box(box, a_build)
-    assert (calls_of(tools, "mmdebstrap"), calls_of(tools, "mke2fs")) == (1, 2)
+    assert (calls_of(tools, "mmdebstrap"), calls_of(tools, "ssh-keygen")) == (1, 2)
 
 
 def test_a_step_that_was_interrupted_starts_over_cleanly(
@@ -439,19 +439,20 @@ def test_a_step_that_was_interrupted_starts_over_cleanly(
         building.build_box(box, a_build)
     assert (a_build.box("bookworm") / "work" / "root" / "half").exists()
     (tools / "mmdebstrap").write_text(good, encoding="utf-8")
-    make_tool(tools, "mke2fs", f'find "{a_build.root}" -name half | grep . && exit 1; exit 0')
     building.build_box(box, a_build)
     assert building.read_record(a_build, "bookworm")
+    assert not (a_build.box("bookworm") / "root" / "half").exists()
 
 
 def test_a_build_of_other_inputs_does_not_go_on_from_an_old_one(
     a_build: matrix.Place, tools: Path
 ) -> None:
     box = MATRIX.boxes["bookworm"]
-    make_tool(tools, "mke2fs", "exit 1")
+    good = (tools / "ssh-keygen").read_text(encoding="utf-8")
+    make_tool(tools, "ssh-keygen", "exit 1")
     with pytest.raises(BuildError):
         building.build_box(box, a_build)
-    make_tool(tools, "mke2fs", ":")
+    (tools / "ssh-keygen").write_text(good, encoding="utf-8")
     building.build_box(replace(box, packages=("bash",)), a_build)
     assert calls_of(tools, "mmdebstrap") == 2
 
@@ -506,8 +507,11 @@ def test_a_disk_that_is_too_small_is_told_before_it_is_filled(
     assert calls_of(tools, "mmdebstrap") == 0
 
 
-def test_a_box_for_vagrant_brings_its_kernel_and_its_key(a_build: matrix.Place) -> None:
+def test_a_box_for_vagrant_brings_its_kernel_and_its_key(
+    a_build: matrix.Place, tools: Path
+) -> None:
     record = building.build_box(MATRIX.boxes["bookworm"], a_build)
+    make_tool(tools, "mke2fs", ":")
     packed = building.pack_for_vagrant(MATRIX.kernels["6.12"], record, a_build)
     assert packed.name == "resonance-6.12.box"
     with tarfile.open(packed) as tar:
@@ -570,31 +574,38 @@ def test_no_results_are_not_good_results(tmp_path: Path) -> None:
     assert not results.read_results(tmp_path).are_good
 
 
-def test_what_emulation_leaves_out_is_named_and_runs_where_it_is_accelerated(
-    tmp_path: Path,
+@pytest.mark.parametrize(("choice", "of_the_machine"), [("", 1), ("vm", 0)])
+def test_what_emulation_leaves_out_is_named(
+    choice: str, of_the_machine: int, tmp_path: Path
 ) -> None:
     (tmp_path / "virtualisation").write_text("qemu\n", encoding="ascii")
-    results.write_left_out(str(tmp_path), "")
+    results.write_left_out(str(tmp_path), choice)
     left = results.read_results(tmp_path).left_out
     suite = Path(__file__).parents[1] / "privileged"
     slow = [name for name, why in left.items() if why == results.EMULATED]
     whole = [name for name in MATRIX.elsewhere if "::" not in name]
-    files = len(list(suite.rglob("test_*.py")))
-    assert len(slow) == files - len(MATRIX.emulated) - len(whole)
+    files = len(list(suite.rglob("test_*.py"))) - len(MATRIX.emulated_privileged) - len(whole)
+    assert len(slow) == files + of_the_machine
     assert "privileged/runqueue" in slow
-    for virtualisation, choice in (("kvm", ""), ("qemu", "all")):
-        (tmp_path / "virtualisation").write_text(virtualisation, encoding="ascii")
-        results.write_left_out(str(tmp_path), choice)
-        left = results.read_results(tmp_path).left_out
-        assert list(left.values()) == list(MATRIX.elsewhere.values())
+
+
+@pytest.mark.parametrize(
+    ("virtualisation", "choice"), [("kvm", ""), ("kvm", "vm"), ("qemu", "all")]
+)
+def test_where_it_is_accelerated_or_asked_for_all_of_it_runs(
+    virtualisation: str, choice: str, tmp_path: Path
+) -> None:
+    (tmp_path / "virtualisation").write_text(virtualisation, encoding="ascii")
+    results.write_left_out(str(tmp_path), choice)
+    left = results.read_results(tmp_path).left_out
+    assert list(left.values()) == list(MATRIX.elsewhere.values())
 
 
 def test_what_an_operator_leaves_out_is_named_too(tmp_path: Path) -> None:
     (tmp_path / "virtualisation").write_text("kvm\n", encoding="ascii")
-    for choice, named in (("vm", 1), ("test_service", 2)):
-        results.write_left_out(str(tmp_path), choice)
-        left = results.read_results(tmp_path).left_out
-        assert list(left.values()) == [f"VM_TESTS={choice}"] * named
+    results.write_left_out(str(tmp_path), "test_service")
+    left = results.read_results(tmp_path).left_out
+    assert list(left.values()) == ["VM_TESTS=test_service"] * 2
 
 
 def test_the_table_has_a_column_for_each_kernel_also_for_one_that_did_not_run(

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 """How is a box made from Debian's packages, without loop devices, and what if that is interrupted?
 
-Four steps, each of which leaves a stamp: ``root`` unpacks and installs, with every kernel;
-``customise`` makes a machine of it; ``disk`` packs it into a file system; ``image`` makes the
-disk that machines lay their own upon. A build goes on after the last step that ended, in a
+Two steps, each of which leaves a stamp: ``root`` unpacks and installs, with every kernel;
+``customise`` makes a machine of it. A build goes on after the last step that ended, in a
 working directory that belongs to one key: the hash of all that goes into the box. Another key
 starts over. What a step mounts, it mounts in a namespace that ends with it.
+
+A box is that root; a disk is laid for each machine, with what is tested on it.
 """
 
 from __future__ import annotations
@@ -28,17 +29,17 @@ from kernel_vms.errors import BuildError
 from kernel_vms.matrix import CHECKOUT, Box, Kernel, Place
 
 CUSTOMISE = CHECKOUT / "vagrant" / "customise-root"
+LAY_DISK = CHECKOUT / "vagrant" / "lay-disk"
 BOX_FILE = CHECKOUT / "vagrant" / "box.Vagrantfile"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 TOOLS = {
     "mmdebstrap": "mmdebstrap",
-    "mke2fs": "e2fsprogs",
-    "qemu-img": "qemu-utils",
     "ssh-keygen": "openssh-client",
     "setpriv": "util-linux",
     "unshare": "util-linux",
     "zstd": "zstd",
 }
+DISK_TOOLS = {"mke2fs": "e2fsprogs", "rsync": "rsync"}
 NEEDED_BYTES = 8 << 30
 DISK_BYTES = 8 << 30
 STEP_SECONDS = 900.0
@@ -74,7 +75,7 @@ def read_record(place: Place, box: str) -> BoxRecord | None:
         record = BoxRecord(**json.loads((directory / "box.json").read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError, TypeError):
         return None
-    files = ["disk.qcow2", "key", "key.pub"]
+    files = ["root", "key", "key.pub"]
     files += [f"{kind}-{kernel}" for kernel in record.kernels for kind in ("vmlinuz", "initrd")]
     return record if all((directory / name).exists() for name in files) else None
 
@@ -147,8 +148,6 @@ class Build:
         self._begin()
         self._step("root", self._make_root)
         self._step("customise", self._customise)
-        self._step("disk", self._pack)
-        self._step("image", self._convert)
         return self._finish()
 
     def _begin(self) -> None:
@@ -216,19 +215,6 @@ class Build:
             self._run("customise", "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key))
         self._run("customise", str(CUSTOMISE), str(self._root), f"{key}.pub")
 
-    def _pack(self) -> None:
-        disk = self._work / "disk.raw"
-        disk.unlink(missing_ok=True)
-        with disk.open("wb") as file:
-            file.truncate(DISK_BYTES)
-        options = ("-q", "-t", "ext4", "-F", "-L", "root", "-O", "^has_journal")
-        self._run("disk", "mke2fs", *options, "-d", str(self._root), str(disk))
-
-    def _convert(self) -> None:
-        raw, image = self._work / "disk.raw", self._work / "disk.qcow2"
-        image.unlink(missing_ok=True)
-        self._run("image", "qemu-img", "convert", "-O", "qcow2", str(raw), str(image))
-
     def _finish(self) -> BoxRecord:
         """Replace the box that was here, whose record goes first and comes last."""
         record_file = self._directory / "box.json"
@@ -246,7 +232,8 @@ class Build:
                 booted = self._root / "boot" / f"{theirs}-{release}"
                 shutil.copyfile(booted, self._directory / f"{ours}-{name}")
         shutil.copyfile(self._root / "var/lib/dpkg/status", self._directory / "packages.txt")
-        for name, now in (("ssh-key", "key"), ("ssh-key.pub", "key.pub"), ("disk.qcow2",) * 2):
+        shutil.rmtree(self._directory / "root", ignore_errors=True)
+        for name, now in (("ssh-key", "key"), ("ssh-key.pub", "key.pub"), ("root", "root")):
             (self._work / name).replace(self._directory / now)
         part = record_file.with_suffix(".part")
         part.write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
@@ -263,7 +250,7 @@ class Build:
         if not fitting:
             found = ", ".join(sorted(releases)) or "none"
             reason = f"{kernel.suite} brought no kernel {kernel.release}*, but {found}"
-            raise BuildError("image", f"{reason}; mend kernels.toml")
+            raise BuildError("root", f"{reason}; mend kernels.toml")
         return fitting[-1]
 
     def _packages_hash(self) -> str:
@@ -299,19 +286,56 @@ def build_box(box: Box, place: Place, *, fresh: bool = False) -> BoxRecord:
     return Build(box, place).run()
 
 
+def lay_disk(
+    root: Path, disk: Path, checkout: Path | None = None, filters: Sequence[str] = ()
+) -> None:
+    """Lay the disk of a machine; what it says goes to a log beside it.
+
+    Parameters
+    ----------
+    root
+        A box's.
+    disk
+        The file to make, in a directory of its own.
+    checkout
+        What is to lie in ``/vagrant`` and to be installed; nothing when left out.
+    filters
+        Of rsync: what of it.
+
+    Raises
+    ------
+    BuildError
+        With the end of the log.
+    """
+    if missing := missing_tools(DISK_TOOLS):
+        raise BuildError("disk", missing)
+    given = () if checkout is None else (str(checkout), *filters)
+    command = (*IN_ITS_OWN_MOUNTS, str(LAY_DISK), str(root), str(disk), str(DISK_BYTES), *given)
+    try:
+        run_step("disk", command, disk.parent / "disk.log", STEP_SECONDS)
+    finally:
+        shutil.rmtree(disk.parent / "layer", ignore_errors=True)
+
+
 def pack_for_vagrant(kernel: Kernel, record: BoxRecord, place: Place) -> Path:
     """Pack a box for ``vagrant box add``: with its kernel, so its disk needs no boot loader."""
     directory = place.box(record.box)
     packed = directory / f"resonance-{kernel.name}.box"
     part = packed.with_suffix(".part")
+    work = directory / "work"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    lay_disk(directory / "root", work / "disk.raw")
+    convert = ("qemu-img", "convert", "-O", "qcow2", str(work / "disk.raw"), str(work / "box.img"))
+    run_step("image", convert, work / "image.log", STEP_SECONDS)
     size = DISK_BYTES >> 30
     about = {"provider": "libvirt", "format": "qcow2", "virtual_size": size}
-    metadata = directory / "metadata.json"
+    metadata = work / "metadata.json"
     metadata.write_text(json.dumps(about), encoding="ascii")
     members = {
         "metadata.json": metadata,
         "Vagrantfile": BOX_FILE,
-        "box.img": directory / "disk.qcow2",
+        "box.img": work / "box.img",
         "vmlinuz": directory / f"vmlinuz-{kernel.name}",
         "initrd": directory / f"initrd-{kernel.name}",
         "key": directory / "key",
@@ -320,4 +344,5 @@ def pack_for_vagrant(kernel: Kernel, record: BoxRecord, place: Place) -> Path:
         for name, path in members.items():
             tar.add(path, name)
     part.replace(packed)
+    shutil.rmtree(work)
     return packed

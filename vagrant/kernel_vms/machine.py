@@ -1,13 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""How is one machine brought up, spoken to, and got rid of whatever happens?
-
-The disk below is never written: what a machine writes goes to an overlay that ends with it.
-"""
+"""How is one machine brought up, spoken to, and got rid of whatever happens?"""
 
 from __future__ import annotations
 
 import contextlib
-import shutil
 import subprocess
 import time
 from collections.abc import Generator
@@ -182,7 +178,7 @@ def running_machine(
     shape: Shape,
     directory: Path,
 ) -> Generator[Machine]:
-    """Boot a machine on a disk of its own, and leave nothing of it but its console.
+    """Boot a machine, and leave nothing of it but its console.
 
     Parameters
     ----------
@@ -197,30 +193,18 @@ def running_machine(
     shape
         How large it is.
     directory
-        Emptied first; holds its disk, and its console afterwards.
+        Where its console is written to.
 
     Raises
     ------
     BootError
         When it does not come up.
     """
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    overlay, console = directory / "overlay.qcow2", directory / "console.log"
-    layers = ("-f", "qcow2", "-F", "qcow2", "-b", str(boot.disk))
-    made = subprocess.run(
-        ["qemu-img", "create", "-q", *layers, str(overlay)],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    if made.returncode:
-        raise MachineError("the machine's disk", made.stderr.strip())
+    console = directory / "console.log"
     port = free_port()
     command = machine_command(
         boot,
         accelerator=accelerator,
-        overlay=overlay,
         console=console,
         port=port,
         cpus=shape.cpus,
@@ -241,4 +225,3 @@ def running_machine(
     finally:
         process.kill()
         process.wait()
-        overlay.unlink(missing_ok=True)

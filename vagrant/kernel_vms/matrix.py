@@ -44,7 +44,8 @@ class Matrix:
     boxes: dict[str, Box]
     kernels: dict[str, Kernel]
     public_boxes: dict[str, str]
-    emulated: tuple[str, ...]
+    emulated_privileged: tuple[str, ...]
+    emulated_vm: tuple[str, ...]
     elsewhere: dict[str, str]
 
     def kernel(self, name: str) -> Kernel:
@@ -78,9 +79,15 @@ def read_matrix(path: Path = MATRIX) -> Matrix:
         )
         for name, row in rows.items()
     }
-    privileged = document["privileged"]
-    emulated = tuple(privileged["emulated"])
-    return Matrix(boxes, kernels, public, emulated, privileged["elsewhere"])
+    emulated = document["emulated"]
+    return Matrix(
+        boxes,
+        kernels,
+        public,
+        emulated_privileged=tuple(emulated["privileged"]),
+        emulated_vm=tuple(emulated["vm"]),
+        elsewhere=document["elsewhere"],
+    )
 
 
 @dataclass(frozen=True, slots=True)

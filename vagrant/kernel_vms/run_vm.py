@@ -3,7 +3,7 @@
 
 Exit status: 0 all passed, 1 a test failed, 2 wrong usage, 3 the machine did not come up or was
 lost. What it said lies in build/vm/results/KERNEL. In the environment: VM_ACCEL=kvm|tcg instead
-of a probe; VM_TESTS=all for the whole privileged suite under emulation, VM_TESTS=WORD for less.
+of a probe; VM_TESTS=vm|all for more than kernels.toml names for emulation, VM_TESTS=WORD for less.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What is done in a machine, and what comes out of it?
 
-The checkout goes in, the tests run on both sides of a reboot, and what they said comes out, also
-where they failed or the machine was lost.
+A disk is laid with the checkout on it, the tests run on both sides of a reboot, and what they
+said comes out, also where they failed or the machine was lost.
 
 The exit status of a run says who is to look: 0 nobody, 1 the author of a test or of what it
 tests, 2 the operator, 3 whoever looks after machines.
@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from kernel_vms.building import read_record
+from kernel_vms.building import lay_disk, read_record
 from kernel_vms.commands import missing_tools, say
 from kernel_vms.errors import MachineError, VmError
 from kernel_vms.machine import Machine, Shape, running_machine
@@ -31,13 +31,11 @@ from kernel_vms.results import Results, read_results, table
 
 TOOLS = {
     "qemu-system-x86_64": "qemu-system-x86",
-    "qemu-img": "qemu-utils",
     "rsync": "rsync",
     "ssh": "openssh-client",
     "setpriv": "util-linux",
 }
 COPY_SECONDS = 300.0
-PROVISION_SECONDS = 600.0
 TESTS_SECONDS = 5400.0
 SCHEDULER = "build/vm/minimal_scheduler.bpf.o"
 """A scheduler for the tests of sched_ext: compiled outside, because there is no compiler inside."""
@@ -105,11 +103,12 @@ class Run:
         if record is None or kernel.name not in record.kernels:
             raise VmError(f"no box for {kernel.name}: run vagrant/build-box {kernel.name} as root")
         directory = place.box(kernel.box)
+        self._root = directory / "root"
         self._key = directory / "key"
         self._boot = Boot(
             vmlinuz=directory / f"vmlinuz-{kernel.name}",
             initrd=directory / f"initrd-{kernel.name}",
-            disk=directory / "disk.qcow2",
+            disk=place.run / "disk.raw",
         )
         self._accelerator = choose_accelerator(self._boot)
         self._record = RunRecord(
@@ -133,10 +132,19 @@ class Run:
 
     @contextmanager
     def machine(self) -> Generator[Machine]:
-        """Boot the machine, and keep its console."""
+        """Lay a disk with the checkout and what its tests need, boot it, and keep its console."""
         self._say_accelerator(self._accelerator)
         directory = self._place.run
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
         try:
+            with self._part("disk"):
+                lay_disk(
+                    self._root,
+                    self._boot.disk,
+                    self._place.checkout,
+                    what_travels(self._box.name),
+                )
             with contextlib.ExitStack() as stack:
                 with self._part("boot"):
                     machine = stack.enter_context(
@@ -152,7 +160,7 @@ class Run:
                 yield machine
         finally:
             self._results.mkdir(parents=True, exist_ok=True)
-            for name in ("console.log", "qemu.log"):
+            for name in ("disk.log", "console.log", "qemu.log"):
                 with contextlib.suppress(FileNotFoundError):
                     shutil.copyfile(directory / name, self._results / name)
             shutil.rmtree(directory, ignore_errors=True)
@@ -161,17 +169,6 @@ class Run:
         say(
             f"{self._kernel.name}: {self._record.release}, {accelerator.name}: {accelerator.reason}"
         )
-
-    def prepare(self, machine: Machine) -> None:
-        """Give the machine the checkout and what its tests need."""
-        with self._part("copy"):
-            machine.run("mkdir -p /vagrant", 60)
-            checkout = f"{self._place.checkout}/"
-            options = (*what_travels(self._box.name), "--chown=root:root")
-            machine.copy(checkout, "root@127.0.0.1:/vagrant/", *options, seconds=COPY_SECONDS)
-        with self._part("provision"):
-            if machine.run("/vagrant/vagrant/provision.sh", PROVISION_SECONDS):
-                raise MachineError("provision", "it failed, as said above")
 
     def test(self, choice: str) -> int:
         """Run the tests, and give the exit status of the whole.
@@ -186,7 +183,6 @@ class Run:
         start = time.monotonic()
         try:
             with self.machine() as machine:
-                self.prepare(machine)
                 try:
                     failed = self._run_tests(machine, choice)
                 finally:
@@ -230,7 +226,6 @@ class Run:
     def shell(self) -> int:
         """Give a person a shell in the machine, and end it with the shell."""
         with self.machine() as machine:
-            self.prepare(machine)
             say("the machine ends with this shell; the checkout is in /vagrant")
             return subprocess.run(machine.ssh("-t", "root@127.0.0.1"), check=False).returncode
 

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import msgspec
 
-from resonance_bpf import canary, headers, pins, syscalls
+from resonance_bpf import canary, capabilities, headers, pins, syscalls
 from resonance_bpf.btf import KERNEL_BTF, Btf
 from resonance_bpf.catalogue import MAPS, PROGRAMS, Program, bins_per_cpu, map_bytes
 from resonance_bpf.errors import (
@@ -221,7 +221,14 @@ class _Module:
     def attach_tracefs(self, tracefs: Tracefs, name: str, category: str, event: str) -> None:
         """Attach a program to a tracepoint and pin both; before Linux 5.15 nothing pins it."""
         program = self._load(name, self._bcc.BPF.TRACEPOINT)
-        perf_event = syscalls.open_tracepoint(tracefs.event_id(category, event))
+        try:
+            perf_event = syscalls.open_tracepoint(tracefs.event_id(category, event))
+        except PermissionError as error:
+            raise ProbeRejectedError(
+                f"{category}:{event}",
+                f"perf_event_open: {error.strerror}",
+                "set kernel.perf_event_paranoid to 2 or less, or grant CAP_SYS_ADMIN",
+            ) from error
         try:
             link = syscalls.link_perf_event(program, perf_event)
         except OSError:
@@ -303,8 +310,10 @@ def _translated(stage: str, error_type: type[ProbeError]) -> Generator[None]:
         except Exception as error:  # BCC raises Exception itself
             noise.seek(0)
             words = _telling(noise.read().decode(errors="replace")) or str(error)
-            hint = "" if os.geteuid() == 0 else "run as root, or grant CAP_BPF and CAP_PERFMON"
-            raise error_type("bcc", f"{stage}: {words}", hint) from error
+            # Of the errno only its name is left, in what BCC printed.
+            refusals = [each for each in capabilities.REFUSALS if os.strerror(each) in words]
+            reason, hint = capabilities.explained(refusals[0] if refusals else None, words)
+            raise error_type("bcc", f"{stage}: {reason}", hint) from error
 
 
 @contextmanager

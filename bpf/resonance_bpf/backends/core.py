@@ -15,8 +15,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from resonance_bpf import canary, syscalls
-from resonance_bpf.catalogue import MAPS, PROGRAMS, Family, bins_per_cpu, map_bytes, map_entries
+from resonance_bpf import canary, capabilities, syscalls
+from resonance_bpf.catalogue import MAPS, PROGRAMS, bins_per_cpu, map_bytes, map_entries
 from resonance_bpf.errors import ProbeRejectedError, ProbeUnsupportedError, ToolchainError
 from resonance_bpf.libbpf import Library, open_library
 from resonance_bpf.report import LoadReport, LoadRequest, ProgramReport
@@ -24,8 +24,6 @@ from resonance_bpf.report import LoadReport, LoadRequest, ProgramReport
 __all__ = ["load", "pack_settings"]
 
 _BTF: Final = Path("/sys/kernel/btf/vmlinux")
-_BY_HELPER: Final = "_by_helper"
-"""Ends the name of a program that stands in for another on older kernels."""
 
 
 def load(request: LoadRequest) -> LoadReport:
@@ -46,15 +44,19 @@ def load(request: LoadRequest) -> LoadReport:
     if not _BTF.exists():
         raise ProbeUnsupportedError(str(_BTF), "this kernel has no BTF", "use --backend bcc")
     library = open_library()
-    left_out = _left_out(library)
-    settings = pack_settings(request, has_data_ready="socket_ready" not in left_out)
+    btf = library.call("btf__load_vmlinux_btf")
+    has_data_ready = library.has_type(btf, "btf_trace_sk_data_ready")
+    left_out = {} if has_data_ready else {"socket_ready": "the kernel has no such tracepoint"}
+    has_cast = library.has_type(btf, "bpf_rdonly_cast")
+    socket_object = "socket" if has_cast else "socket_without_cast"
+    settings = pack_settings(request, has_data_ready=has_data_ready)
     verdict = canary.check(
         "core", lambda pid: _canary(library, request, pid), request.own_cgroup_id
     )
     directory = Path(request.directory)
     programs = _load_family(library, "runqueue", request, settings, {})
     try:
-        programs += _load_family(library, "socket", request, settings, left_out)
+        programs += _load_family(library, socket_object, request, settings, left_out)
     except ProbeRejectedError as error:
         programs += [
             ProgramReport(name=program.name, attached=False, reason=error.reason)
@@ -92,16 +94,6 @@ def pack_settings(request: LoadRequest, *, has_data_ready: bool, canary_pid: int
     )
 
 
-def _left_out(library: Library) -> dict[str, str]:
-    """Return the programs not to load, and why; no reason where another takes its place."""
-    btf = library.call("btf__load_vmlinux_btf")
-    has_cast = library.has_type(btf, "bpf_rdonly_cast")
-    left_out = {f"socket_srtt{_BY_HELPER}" if has_cast else "socket_srtt": ""}
-    if not library.has_type(btf, "btf_trace_sk_data_ready"):
-        left_out["socket_ready"] = "the kernel has no such tracepoint"
-    return left_out
-
-
 def _open_object(library: Library, name: str, settings: bytes) -> int:
     path = resources.files("resonance_bpf").joinpath("objects", f"{name}.bpf.o")
     if not path.is_file():
@@ -125,20 +117,20 @@ def _load_object(library: Library, handle: int, name: str) -> None:
     try:
         library.call("bpf_object__load", handle)
     except OSError as error:
-        hint = "run as root, or grant CAP_BPF and CAP_PERFMON" if error.errno in (1, 13) else ""
-        reason = f"{error.strerror}: {library.words()}"
+        words = f"{error.strerror}: {library.words()}"
+        reason, hint = capabilities.explained(error.errno, words)
         raise ProbeRejectedError(f"{name}.bpf.o", reason, hint) from error
 
 
 def _load_family(
     library: Library,
-    family: Family,
+    object_name: str,
     request: LoadRequest,
     settings: bytes,
     left_out: dict[str, str],
 ) -> list[ProgramReport]:
     directory = Path(request.directory)
-    handle = _open_object(library, family, settings)
+    handle = _open_object(library, object_name, settings)
     for name, bpf_map in library.children(handle, "map"):
         if name not in MAPS:
             continue
@@ -151,7 +143,7 @@ def _load_family(
     for name, program in library.children(handle, "program"):
         if name in left_out:
             library.call("bpf_program__set_autoload", program, False)
-    _load_object(library, handle, family)
+    _load_object(library, handle, object_name)
     for name, bpf_map in library.children(handle, "map"):
         if name in MAPS and not (directory / f"map_{name}").exists():
             syscalls.object_pin(
@@ -160,9 +152,8 @@ def _load_family(
     return [
         ProgramReport(name=name, attached=False, reason=left_out[name])
         if name in left_out
-        else _attach(library, name.removesuffix(_BY_HELPER), program, directory)
+        else _attach(library, name, program, directory)
         for name, program in library.children(handle, "program")
-        if left_out.get(name) != ""
     ]
 
 

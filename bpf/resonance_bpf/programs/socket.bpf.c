@@ -29,9 +29,6 @@ static __always_inline u64 socket_cgroup_id(struct sock *sk)
 	return sk->sk_cgrp_data.cgroup->kn->id;
 }
 
-/* A cast that costs nothing at run time; absent before Linux 6.2, see socket_srtt_by_helper. */
-extern void *bpf_rdonly_cast(const void *object, u32 type) __ksym __weak;
-
 static __always_inline u64 socket_mstamp_us(struct sock *sk)
 {
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
@@ -69,28 +66,28 @@ static __always_inline u64 current_cgroup_id(void)
 		return 0;                                                                 \
 	}
 
+#ifdef WITHOUT_CAST
+static __always_inline u32 srtt_us(struct sock *sk)
+{
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
+
+	return tcp ? tcp->srtt_us >> 3 : 0;
+}
+#else
+/* Costs nothing at run time; see socket_without_cast.bpf.c. */
+extern void *bpf_rdonly_cast(const void *object, u32 type) __ksym;
+
 static __always_inline u32 srtt_us(struct sock *sk)
 {
 	struct tcp_sock *tcp = bpf_rdonly_cast(sk, bpf_core_type_id_kernel(struct tcp_sock));
 
 	return tcp->srtt_us >> 3;
 }
+#endif
 
-static __always_inline u32 srtt_us_by_helper(struct sock *sk)
-{
-	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
-
-	return tcp ? tcp->srtt_us >> 3 : 0;
-}
-
-/* One of these two is loaded: a kernel without the cast would refuse the first. */
 SEC("tp_btf/tcp_probe")
 int BPF_PROG(socket_srtt, struct sock *sk)
 OBSERVE(PROGRAM_SOCKET_SRTT, observe_segment(sk, cpu, srtt_us(sk)))
-
-SEC("tp_btf/tcp_probe")
-int BPF_PROG(socket_srtt_by_helper, struct sock *sk)
-OBSERVE(PROGRAM_SOCKET_SRTT, observe_segment(sk, cpu, srtt_us_by_helper(sk)))
 
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(socket_connect, struct sock *sk, int before, int after)

@@ -276,6 +276,18 @@ def test_where_the_kernel_cannot_pin_a_tracepoint_the_loader_must_stay(
     assert "sched:sched_switch=runqueue_switch" in fake.attached
 
 
+@pytest.mark.usefixtures("traced")
+def test_a_kernel_too_paranoid_for_tracefs_is_told_with_what_lets_us_in(
+    fake: FakeBcc, load: Callable[..., LoadReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_number: int) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", "perf_event_open")
+
+    monkeypatch.setattr(syscalls, "open_tracepoint", refuse)
+    with pytest.raises(ProbeRejectedError, match=r"Permission denied; set kernel\.perf_event_para"):
+        load(has_btf=False)
+
+
 def test_with_neither_btf_nor_tracefs_the_mount_command_is_named(
     fake: FakeBcc, load: Callable[..., LoadReport], monkeypatch: pytest.MonkeyPatch
 ) -> None:

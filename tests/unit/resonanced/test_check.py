@@ -2,16 +2,19 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from resonance_bpf.features import Feature
 from resonance_bpf.hierarchy import CgroupHierarchy
+from resonance_tuning import capabilities
 from resonance_tuning.planning.other_tuners import OtherTuner
 from resonance_tuning.settings import TuningSettings
 from resonanced import check
 from resonanced.config import ProbesSettings, Settings
+from resonanced.privileges import UNIT_CAPABILITIES
 from resonanced.tunable import Reach, Tunables
 
 ALL = frozenset({"core", "bcc", "bcc-tracefs"})
@@ -98,6 +101,46 @@ def test_no_line_is_wider_than_79_columns(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(check, "survey", lambda _: wide)
     text, _ = _report()
     assert max(map(len, text.splitlines())) <= 79
+
+
+@pytest.fixture
+def root(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Be root, with what the unit has; a test may take some of it away."""
+    held = set(UNIT_CAPABILITIES)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(capabilities, "current", lambda *_: {"CapEff": frozenset(held)})
+    return held
+
+
+def test_to_one_who_can_what_the_unit_can_it_does_not_speak_of_the_unit(
+    root: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _host(monkeypatch)
+    root.add("CAP_SYS_ADMIN")
+    assert "resonanced.service" not in _report()[0]
+    assert json.loads(check.report(Settings(), "json")[0])["caller_lacks"] == []
+
+
+@pytest.mark.usefixtures("root")
+def test_to_one_who_is_not_root_it_says_in_one_line_that_the_unit_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _host(monkeypatch)
+    monkeypatch.setattr(os, "geteuid", lambda: 1_000)
+    line = "\nthis holds for you; resonanced.service runs as root: ask with sudo\n"
+    assert line in _report()[0]
+    assert json.loads(check.report(Settings(), "json")[0])["caller_lacks"] == ["root"]
+
+
+def test_to_root_with_less_than_the_unit_it_says_what_the_unit_has(
+    root: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _host(monkeypatch)
+    root -= {"CAP_BPF", "CAP_SYS_NICE"}
+    line = "\nthis holds for you; resonanced.service has CAP_BPF, CAP_SYS_NICE\n"
+    assert line in _report()[0]
+    document = json.loads(check.report(Settings(), "json")[0])
+    assert document["caller_lacks"] == ["CAP_BPF", "CAP_SYS_NICE"]
 
 
 def test_json_says_the_same_as_text_and_the_status(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from resonance_bpf.catalogue import map_bytes
 from resonance_bpf.errors import PinError
 from resonance_bpf.report import LoadReport
 from resonance_bpf.slot_table import SlotTable
+from resonance_tuning import capabilities
 from resonanced import link
 from resonanced.config import ProbesSettings, ServiceSettings, Settings
 from resonanced.errors import ConfigError, RefusedError, StartError
@@ -67,6 +68,18 @@ def test_without_root_it_says_so_before_it_touches_anything(
     runtime = tmp_path / "resonance"
     settings = Settings(service=ServiceSettings(runtime_directory=str(runtime)))
     with pytest.raises(StartError, match="not root"):
+        _keeper(settings).run()
+    assert not runtime.exists()
+
+
+def test_without_a_capability_it_says_so_before_it_touches_anything(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(capabilities, "current", lambda: {"CapEff": frozenset({"CAP_BPF"})})
+    runtime = tmp_path / "resonance"
+    settings = Settings(service=ServiceSettings(runtime_directory=str(runtime)))
+    with pytest.raises(StartError, match="CAP_KILL"):
         _keeper(settings).run()
     assert not runtime.exists()
 

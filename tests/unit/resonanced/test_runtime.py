@@ -5,6 +5,7 @@ import errno
 import os
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from resonanced.privileges import Identity
 from resonanced.runtime import directory, held_back_log, sweep_after_death
 
 ME = Identity("me", "mine", os.getuid(), os.getgid(), is_fallback=False)
+ROOT, OTHER = 54_321, 12_345
+"""A user and a group that are nobody's here."""
 
 
 def _settings(path: Path) -> Settings:
@@ -90,6 +93,90 @@ def test_what_a_service_that_was_killed_left_does_not_hinder_the_next(tmp_path: 
     with directory(_settings(path), ME):
         pass
     assert not path.exists()
+
+
+Owner = Callable[[int, int], list[tuple[str, ...]]]
+
+
+@pytest.fixture
+def owned(monkeypatch: pytest.MonkeyPatch) -> Owner:
+    """Be a root of another number, to whom our own files belong to whom a test says."""
+
+    def own(group_of_root: int, group_of_daemon: int) -> list[tuple[str, ...]]:
+        calls: list[tuple[str, ...]] = []
+        really = os.fchmod
+
+        def fchmod(descriptor: int, mode: int) -> None:
+            calls.append(("mode", f"{mode:o}"))
+            really(descriptor, mode)
+
+        def fchown(_: int, user: int, group: int) -> None:
+            names = {ROOT: "root", ME.uid: "daemon", -1: "as it is"}
+            groups = {group_of_daemon: "daemon", group_of_root: "root", -1: "as it is"}
+            calls.append(("owner", names[user], groups[group]))
+
+        monkeypatch.setattr(os, "geteuid", lambda: ROOT)
+        monkeypatch.setattr(os, "getegid", lambda: group_of_root)
+        monkeypatch.setattr(os, "fchmod", fchmod)
+        monkeypatch.setattr(os, "fchown", fchown)
+        return calls
+
+    return own
+
+
+def test_a_directory_that_lost_its_lock_with_its_service_is_removed_by_the_next(
+    owned: Owner, tmp_path: Path
+) -> None:
+    """Killed between the two last steps of its end, it leaves the daemon's, of root's group."""
+    path = tmp_path / "resonance"
+    path.mkdir(mode=0o755)
+    path.chmod(0o755)
+    owned(ME.gid, OTHER)
+    with directory(_settings(path), Identity("me", "mine", ME.uid, OTHER, is_fallback=False)):
+        pass
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("what", ["used before", "another mode"])
+def test_an_empty_directory_that_somebody_gave_us_stays(
+    what: str, owned: Owner, tmp_path: Path
+) -> None:
+    path = tmp_path / "resonance"
+    path.mkdir()
+    path.chmod(0o750 if what == "another mode" else 0o755)
+    group = ME.gid if what == "used before" else OTHER
+    owned(OTHER if what == "used before" else ME.gid, group)
+    with directory(_settings(path), Identity("me", "mine", ME.uid, group, is_fallback=False)):
+        pass
+    assert path.exists()
+
+
+def test_an_empty_directory_of_roots_own_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "resonance"
+    path.mkdir()
+    path.chmod(0o755)
+    monkeypatch.setattr(os, "fchown", lambda *_: None)
+    with directory(_settings(path), Identity("me", "mine", OTHER, OTHER, is_fallback=False)):
+        pass
+    assert path.exists()
+
+
+def test_the_mode_of_one_that_was_left_is_set_while_it_is_roots(
+    owned: Owner, tmp_path: Path
+) -> None:
+    """Else it takes CAP_FOWNER, which the unit has not."""
+    (tmp_path / "resonanced.lock").touch()
+    calls = owned(ME.gid, OTHER)
+    identity = Identity("me", "mine", ME.uid, OTHER, is_fallback=False)
+    with directory(_settings(tmp_path), identity):
+        pass
+    assert calls == [
+        ("owner", "root", "root"),
+        ("mode", "755"),
+        ("owner", "daemon", "as it is"),
+    ]
 
 
 def test_a_second_service_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
