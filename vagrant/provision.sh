@@ -21,6 +21,11 @@ die() {
 
 [[ $(id -u) == 0 ]] || die "run it as root"
 
+# One that was interrupted may still be at work.
+apt() {
+  apt-get -qq -o DPkg::Lock::Timeout=300 "$@"
+}
+
 # Answers from kernels.toml: what a machine of a box has, what a kernel is.
 matrix() { # EXPRESSION
   PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=vagrant python3 -c \
@@ -35,7 +40,7 @@ install_missing() { # PACKAGE...
   done
   ((${#wanted[@]})) || return 0
   echo "provision: installing ${wanted[*]}"
-  { apt-get update -qq && apt-get install -qq -y --no-install-recommends "${wanted[@]}"; } \
+  { apt update && apt install -y --no-install-recommends "${wanted[@]}"; } \
     >/dev/null || die "apt-get does not get ${wanted[*]}; without a network, use a box of build-box"
 }
 
@@ -47,8 +52,8 @@ if [[ -n $kernel && $(uname -r) != "$(matrix "[matrix.kernel('$kernel').release]
   mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -v security | head -n 1)
   echo "deb $mirror $from main" >/etc/apt/sources.list.d/resonance-kernel.list
   read -ra packages <<<"$(matrix "matrix.kernel('$kernel').packages")"
-  apt-get update -qq
-  apt-get install -qq -y --no-install-recommends -t "$from" "${packages[@]}" >/dev/null
+  apt update
+  apt install -y --no-install-recommends -t "$from" "${packages[@]}" >/dev/null
   echo "provision: $kernel is installed; boot it, and run this again"
   exit 0
 fi
@@ -66,7 +71,7 @@ debs=(build/deb/"$suite"/*.deb)
 [[ -d build/wheels/$suite/tests ]] \
   || die "no build/wheels/$suite/tests: run vagrant/fetch-wheels $suite before"
 # Again and again the same version, while someone works on it.
-apt-get install -qq -y --reinstall --allow-downgrades "${debs[@]/#/./}" >"$log" 2>&1 \
+apt install -y --reinstall --allow-downgrades "${debs[@]/#/./}" >"$log" 2>&1 \
   || die "apt-get: $(tail -n 5 "$log")"
 
 # Our modules are those of the packages, pytest and what goes with it those of the checkout.

@@ -40,6 +40,7 @@ TOOLS = {
     "zstd": "zstd",
 }
 DISK_TOOLS = {"mke2fs": "e2fsprogs", "rsync": "rsync"}
+IMAGE_TOOLS = {"qemu-img": "qemu-utils"}
 NEEDED_BYTES = 8 << 30
 DISK_BYTES = 8 << 30
 STEP_SECONDS = 900.0
@@ -319,6 +320,8 @@ def lay_disk(
 
 def pack_for_vagrant(kernel: Kernel, record: BoxRecord, place: Place) -> Path:
     """Pack a box for ``vagrant box add``: with its kernel, so its disk needs no boot loader."""
+    if missing := missing_tools(IMAGE_TOOLS):
+        raise BuildError("image", missing)
     directory = place.box(record.box)
     packed = directory / f"resonance-{kernel.name}.box"
     part = packed.with_suffix(".part")
