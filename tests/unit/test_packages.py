@@ -206,17 +206,14 @@ def test_shell_parses(path: Path) -> None:
     subprocess.run([shell, "-n", path], check=True)
 
 
-@pytest.mark.parametrize("words", [["potato"], ["--into"], ["--colour", "red"]])
-def test_make_deb_says_what_it_cannot_do_and_builds_nothing(
-    words: list[str], tmp_path: Path
-) -> None:
-    into = [] if words == ["--into"] else ["--into", str(tmp_path)]
+@pytest.mark.parametrize("word", ["potato", "--colour"])
+def test_make_deb_says_what_it_cannot_do_and_builds_nothing(word: str) -> None:
     told = subprocess.run(
-        [ROOT / "systemd" / "make-deb", *into, *words], check=False, capture_output=True, text=True
+        [ROOT / "systemd" / "make-deb", word], check=False, capture_output=True, text=True
     )
     assert told.returncode == 1
     assert told.stderr.startswith("make-deb: ")
-    assert list(tmp_path.iterdir()) == []
+    assert not (ROOT / "build" / "deb" / word).exists()
 
 
 def test_every_exception_from_lintian_has_its_reason() -> None:

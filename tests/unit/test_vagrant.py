@@ -168,7 +168,6 @@ def test_of_what_was_built_only_that_for_the_suite_travels(tmp_path: Path) -> No
     wanted = (
         "tests/vm/test_service.py",
         "build/deb/trixie/resonanced_1_amd64.deb",
-        "build/deb/trixie/previous/resonanced_0_amd64.deb",
         "build/wheels/trixie/tests/pytest/__init__.py",
         "build/vm/minimal_scheduler.bpf.o",
     )

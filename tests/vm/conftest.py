@@ -22,6 +22,7 @@ SYSTEMDS_OWN = ("cgroup.subtree_control", "/proc/sys/kernel/random", "/run/reson
 `tmpfiles.d` makes it, and what is in it is compared by the tests that write it."""
 HERE = Path(__file__).parent
 AFTER_REBOOT = "after_reboot"
+KTHREADD = "2"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -87,16 +88,15 @@ def as_found(service_at_rest: None) -> dict[str, str]:
     return fingerprint.take()
 
 
-def _is_a_kernel_worker(line: str) -> bool:
-    """Tell whether a line is of a worker whose CPU was offline: its next work binds it again."""
+def _is_the_kernels_own(line: str) -> bool:
+    """Tell whether a line is of a kernel thread, which moves as CPUs go and come."""
     thread = re.match(r"thread (\d+) since", line)
     if not thread:
         return False
     try:
-        name = Path(f"/proc/{thread[1]}/comm").read_text(encoding="utf-8")
+        return machine.status_of(int(thread[1]))["PPid"] == KTHREADD
     except FileNotFoundError:
         return False
-    return name.startswith("kworker/")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -109,7 +109,7 @@ def left_as_found(request: pytest.FixtureRequest, as_found: dict[str, str]) -> I
     left = [
         line
         for line in found
-        if not any(own in line for own in SYSTEMDS_OWN) and not _is_a_kernel_worker(line)
+        if not any(own in line for own in SYSTEMDS_OWN) and not _is_the_kernels_own(line)
     ]
     if left:
         pytest.fail("the machine was not left as found:\n" + "\n".join(left), pytrace=False)

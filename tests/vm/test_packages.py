@@ -6,6 +6,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,7 @@ THEIRS = (
     "/var/tmp/systemd-private-",
 )
 """What other programs, and apt itself, write whatever is installed."""
+EARLIER, GONE = "0.0.1-1", "gone.py"
 OURS = ("/etc/resonance-vm", "/opt/resonance-tests", "/var/lib/resonance-vm-test", sys.prefix)
 """Of the tests, and of the machine that was made for them."""
 
@@ -114,17 +116,36 @@ def test_the_installed_packages_are_whole_and_of_one_version() -> None:
     assert "resonance" not in verified.stderr
 
 
-def test_an_upgrade_restarts_a_running_service_and_keeps_the_operators_file() -> None:
-    """From the previous package where there is one; otherwise over the same one."""
-    previous = _debs(BUILT / "previous")
+@pytest.fixture
+def previous(tmp_path: Path) -> list[str]:
+    """Give the packages as an earlier release had them, with a module that is no more."""
+    made: list[str] = []
+    for package in map(Path, _debs(BUILT)):
+        name, _, _ = package.name.partition("_")
+        tree = tmp_path / name
+        run("dpkg-deb", "--raw-extract", str(package), str(tree))
+        control = tree / "DEBIAN" / "control"
+        text = control.read_text(encoding="utf-8")
+        control.write_text(text.replace(_version_of(str(package)), EARLIER), encoding="utf-8")
+        (tree / "usr/lib" / name / GONE).write_text("GONE = True\n", encoding="utf-8")
+        made.append(str(tmp_path / f"{name}_{EARLIER}.deb"))
+        # Not compressed: emulated, that takes minutes.
+        run("dpkg-deb", "--root-owner-group", "-Znone", "--build", str(tree), made[-1])
+        shutil.rmtree(tree)
+    return made
+
+
+def test_an_upgrade_restarts_a_running_service_and_keeps_the_operators_file(
+    previous: list[str],
+) -> None:
     wanted = '[service]\nlog_level = "debug"\n'
-    if previous:
-        _apt("install", "--allow-downgrades", *previous)
-        assert _version("resonanced") == _version_of(previous[-1]) != _version_of(_debs(BUILT)[-1])
+    _apt("install", "--allow-downgrades", *previous)
+    assert {_version(name) for name in NAMES} == {EARLIER}
     with machine.running(wanted):
         before = machine.processes()
-        _apt("install", "--reinstall", *_debs(BUILT))
-        assert _version("resonanced") == _version_of(_debs(BUILT)[-1])
+        _apt("install", *_debs(BUILT))
+        assert {_version(name) for name in NAMES} == {_version_of(_debs(BUILT)[-1])}
+        assert list(Path("/usr/lib").glob(f"resonance*/{GONE}")) == []
         assert eventually(machine.is_active)
         assert eventually(lambda: machine.health() == 200)
         after = machine.processes()

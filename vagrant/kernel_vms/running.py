@@ -60,7 +60,6 @@ def what_travels(suite: str) -> list[str]:
     """Give rsync's filter: the checkout, and of what was built that for one suite."""
     built = [
         *("/build/", "/build/deb/", f"/build/deb/{suite}/", f"/build/deb/{suite}/*.deb"),
-        f"/build/deb/{suite}/previous/***",
         *("/build/wheels/", f"/build/wheels/{suite}/", f"/build/wheels/{suite}/tests/***"),
         *("/build/vm/", f"/{SCHEDULER}"),
     ]
