@@ -110,16 +110,14 @@ def test_a_kernel_that_is_not_in_the_matrix_is_answered_with_those_that_are() ->
 
 def test_what_is_named_for_emulation_or_left_to_other_machines_is_there() -> None:
     tests = Path(__file__).parents[1]
-    named = [tests / "vm" / name for name in MATRIX.emulated_vm]
-    named += [tests / "privileged" / name for name in MATRIX.emulated_privileged]
-    named += [tests / "privileged" / name for name in MATRIX.elsewhere]
-    for each in map(str, named):
-        file, _, test = each.partition("::")
-        assert f"def {test}" in Path(file).read_text(encoding="utf-8")
+    for name in (*MATRIX.emulated, *MATRIX.emulated_few, *MATRIX.elsewhere):
+        file, _, test = name.partition("::")
+        path = tests / file
+        assert path.is_dir() or f"def {test.partition('[')[0]}" in path.read_text(encoding="utf-8")
 
 
 def test_what_a_reboot_undoes_is_applied_under_emulation_too() -> None:
-    assert "test_reboot_before.py" in MATRIX.emulated_vm
+    assert "vm/test_reboot_before.py" in MATRIX.emulated_few
 
 
 def test_the_vagrantfile_has_the_boxes_and_kernels_of_the_matrix() -> None:
@@ -583,7 +581,9 @@ def test_what_emulation_leaves_out_is_named(
     suite = Path(__file__).parents[1] / "privileged"
     slow = [name for name, why in left.items() if why == results.EMULATED]
     whole = [name for name in MATRIX.elsewhere if "::" not in name]
-    files = len(list(suite.rglob("test_*.py"))) - len(MATRIX.emulated_privileged) - len(whole)
+    runs = MATRIX.emulated if choice else MATRIX.emulated_few
+    run = [name for name in runs if name.startswith("privileged")]
+    files = len(list(suite.rglob("test_*.py"))) - len(run) - len(whole)
     assert len(slow) == files + of_the_machine
     assert "privileged/runqueue" in slow
 

@@ -99,10 +99,10 @@ def write_results(directory: str) -> None:
 
 
 def _group_of_file(name: str) -> str:
-    """Name the group of a file of the privileged suite, or of one of its tests, by its path."""
+    """Name the group of a file of tests, or of one of its tests, by its path."""
     file, _, test = name.partition("::")
     group = file.removesuffix(".py").replace("test_", "")
-    return f"privileged/{group}" + (f": {test}" if test else "")
+    return group + (f": {test}" if test else "")
 
 
 def write_left_out(directory: str, choice: str, checkout: Path = CHECKOUT) -> None:
@@ -124,8 +124,9 @@ def write_left_out(directory: str, choice: str, checkout: Path = CHECKOUT) -> No
     if choice not in {"", "vm", "all"}:
         left = dict.fromkeys(("privileged", "vm: what the choice leaves out"), f"VM_TESTS={choice}")
     elif emulated and choice != "all":
-        names = sorted(str(path.relative_to(suite)) for path in suite.rglob("test_*.py"))
-        slow = (_group_of_file(name) for name in names if name not in matrix.emulated_privileged)
+        runs = matrix.emulated if choice else matrix.emulated_few
+        names = sorted(str(path.relative_to(suite.parent)) for path in suite.rglob("test_*.py"))
+        slow = (_group_of_file(name) for name in names if name not in runs)
         left = dict.fromkeys(slow, EMULATED) | left
         if not choice:
             left["vm: what kernels.toml does not name"] = EMULATED
