@@ -23,8 +23,8 @@ QEMU = "qemu-system-x86_64"
 KVM = Path("/dev/kvm")
 PROBE_SECONDS = 10.0
 BOOTED = "Run /init as init process"
-# QEMU 7.2 emulates the gathers of AVX2 wrongly: numpy sorted wrong with them, and crashed. A processor
-# with AVX2 alone taken away is one that never was: libraries took instructions it did not have.
+# QEMU 7.2 emulates the gathers of AVX2 wrongly: numpy sorted wrong with them, and crashed. With
+# AVX2 alone taken away it is a processor that never was: libraries took what it did not have.
 ACCELERATORS = {
     "kvm": ("-accel", "kvm", "-cpu", "host"),
     "tcg": ("-accel", "tcg,thread=multi", "-cpu", "Nehalem"),
